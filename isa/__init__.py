@@ -1,0 +1,7 @@
+"""What the machines' instructions are: tables, programs, assembler, disassembler, object files.
+
+Imports nothing of the project and nothing outside the standard library, so that the build can
+read the tables before anything is compiled. Read in this order: `fields` (one operand, four
+directions), `table` (one row per instruction), `lpu` (the rows), `program` (what an assembler or a
+builder produces), then `asm`, `disasm`, `elf`, `manual`.
+"""
