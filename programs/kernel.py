@@ -1,0 +1,145 @@
+"""What a kernel is: a builder, a float64 reference, and its legal ranges.
+
+A module under ``programs/<machine class>/`` that holds a `Kernel` instance named ``KERNEL`` is
+found by `programs.registry`; nothing else needs to know of it. The steps of one use:
+
+    params = kernel.resolve(given, arrays)          # defaults, checked
+    arrays = kernel.inputs(params, seed)            # or the user's own
+    program = kernel.build(chip, dtype, params)     # independent of values
+    encoded = kernel.encode(dtype, params, arrays)  # codes of every input tensor, scales
+    result = Machine(chip).run(program, encoded.tensors)
+    values = kernel.decode(dtype, params, result.outputs, encoded)
+    error against kernel.reference(params, arrays) and kernel.naive(dtype, params, arrays)
+"""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isa.program import Program
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+Params = Mapping[str, Any]
+
+
+class KernelError(ValueError):
+    """A request that the kernel cannot serve; the message says what would be right."""
+
+
+@dataclass(frozen=True)
+class Param:
+    """One ``--set`` parameter. `default` None: follows from another one, as `doc` says."""
+
+    name: str
+    default: int | None
+    doc: str
+    least: int = 1
+    most: int | None = None
+
+    def read(self, value: Any) -> int:
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            raise KernelError(f"{self.name} is an integer, not '{value}'") from None
+        if number < self.least or (self.most is not None and number > self.most):
+            upper = "" if self.most is None else f" and at most {self.most:,}"
+            raise KernelError(f"{self.name} is at least {self.least}{upper}, not {number}")
+        return number
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Input tensors as codes, and the scales that were chosen (for reports and `decode`)."""
+
+    tensors: Arrays
+    scales: Mapping[str, float] = field(default_factory=dict)
+
+
+class Kernel(ABC):
+    """A kernel of one machine class. Subclasses are stateless."""
+
+    name: ClassVar[str]
+    machine: ClassVar[str]  # chip class: "lpu" or "npu"
+    summary: ClassVar[str]  # one line
+    params: ClassVar[tuple[Param, ...]]
+    inputs_doc: ClassVar[Mapping[str, str]]  # input name -> shape in parameter names
+    outputs_doc: ClassVar[Mapping[str, str]]
+
+    @abstractmethod
+    def dtypes(self, chip: Any) -> tuple[str, ...]:
+        """The operand formats that this kernel takes on that chip."""
+
+    @abstractmethod
+    def default_dtype(self, chip: Any) -> str:
+        """The format without ``--dtype``."""
+
+    def resolve(self, given: Mapping[str, Any], arrays: Arrays | None = None) -> dict[str, int]:
+        """All parameters as integers: given ones checked, then shapes of arrays, then defaults."""
+        known = {p.name: p for p in self.params}
+        for name in given:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known)}"
+                raise KernelError(f"{self.name} has no parameter '{name}'; {hint}")
+        params = {name: known[name].read(value) for name, value in given.items()}
+        for name, size in self.shape_params(arrays).items() if arrays else ():
+            if params.setdefault(name, size) != size:
+                raise KernelError(f"{name} is {size} by the arrays but {params[name]} by --set")
+        return self.complete(params)
+
+    def shape_params(self, arrays: Arrays) -> dict[str, int]:
+        """Parameters that follow from the shapes of the user's arrays."""
+        raise KernelError(f"{self.name} takes no arrays")
+
+    def complete(self, params: dict[str, int]) -> dict[str, int]:
+        """Fill in defaults; overridden where one parameter's default follows from another."""
+        for p in self.params:
+            if p.name not in params and p.default is not None:
+                params[p.name] = p.default
+        return params
+
+    @abstractmethod
+    def build(self, chip: Any, dtype: str, params: Params) -> Program:
+        """The program; `KernelError` where shapes or format do not fit the chip."""
+
+    @abstractmethod
+    def inputs(self, params: Params, seed: int) -> dict[str, Array]:
+        """Default inputs, float32, the same for the same seed."""
+
+    @abstractmethod
+    def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
+        """Codes of every ``in`` tensor of the program; floats are quantised as in *naive*."""
+
+    @abstractmethod
+    def decode(self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded) -> dict[str, Array]:
+        """Results by output name: float32, or int32 for integer sums."""
+
+    @abstractmethod
+    def reference(self, params: Params, arrays: Arrays) -> dict[str, Array]:
+        """float64 results on the unrounded inputs."""
+
+    def naive(self, dtype: str, params: Params, arrays: Arrays) -> dict[str, Array] | None:
+        """The yardstick of the error rule where the kernel has one: the same maths done simply."""
+        return None
+
+    @abstractmethod
+    def macs(self, params: Params) -> int:
+        """Multiply-adds of the mathematics (0 where there are none)."""
+
+    def accuracy_scale(self, dtype: str, encoded: Encoded) -> Mapping[str, float]:
+        """Factor per output that takes decoded results to the reference's scale (default 1)."""
+        return {}
+
+
+def normal(shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float32]:
+    """Seeded N(0, 1) float32 data; `stream` tells the inputs of one kernel apart."""
+    rng = np.random.Generator(np.random.Philox(key=[seed, stream]))
+    return rng.standard_normal(shape, dtype=np.float32)

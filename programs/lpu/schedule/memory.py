@@ -1,0 +1,94 @@
+"""SRAM for kernel builders: arenas, blocks of vectors, and when each vector is there.
+
+A `Block` is `count` vectors that lie at the same words of a list of slices (the byte planes of an
+element, or the 16 sources of a weight load). Vectors of a block are numbered 0..count-1 in one
+bank; `address(i)` hides which address bit selects the bank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from emulator.lpu.chip import LpuChip
+from programs.kernel import KernelError
+
+NEVER = -(1 << 40)
+
+
+class Block:
+    """Vectors 0..count-1 in one bank of some slices; remembers when they were written and read."""
+
+    def __init__(self, slices: Sequence[str], bank: int, base: int, step: int, count: int) -> None:
+        self.slices = tuple(slices)
+        self.bank = bank
+        self.base = base
+        self.step = step  # address distance of neighbouring vectors
+        self.count = count
+        self.ready = np.full(count, NEVER, np.int64)  # first cycle in which a read may issue
+        self.last_read = np.full(count, NEVER, np.int64)
+
+    def address(self, i: int) -> int:
+        if not 0 <= i < self.count:
+            raise IndexError(f"vector {i} of a block of {self.count}")
+        return self.base + i * self.step
+
+    def on(self, *positions: int) -> Block:
+        """The same vectors on some of the slices only; shares the time keeping."""
+        part = Block.__new__(Block)
+        part.__dict__.update(self.__dict__)
+        part.slices = tuple(self.slices[p] for p in positions)
+        return part
+
+
+class Arena:
+    """Hands out SRAM of one chip: a bump allocator per slice and bank run."""
+
+    def __init__(self, chip: LpuChip) -> None:
+        self.chip = chip
+        bit, words = chip.mem.bank_bit, chip.mem.words
+        # Runs of equally spaced words in one bank: (first word, step, count).
+        if bit < 6:
+            step = 2 << bit
+            run = [(b << bit, step, words // step) for b in (0, 1)]
+            self._runs = {b: [run[b]] for b in (0, 1)}
+        else:
+            size = 1 << bit
+            self._runs = {
+                b: [((2 * k + b) * size, 1, size) for k in range(words // (2 * size))]
+                for b in (0, 1)
+            }
+        self._used: dict[tuple[str, int, int], int] = {}
+
+    def block(self, slices: Sequence[str], bank: int, count: int, what: str = "data") -> Block:
+        """`count` vectors at the same words of all `slices`; `KernelError` when they do not fit."""
+        for r, (first, step, size) in enumerate(self._runs[bank]):
+            top = max(self._used.get((s, bank, r), 0) for s in slices)
+            if top + count <= size:
+                for s in slices:
+                    self._used[s, bank, r] = top + count
+                return Block(slices, bank, first + top * step, step, count)
+        free = max(
+            size - max(self._used.get((s, bank, r), 0) for s in slices)
+            for r, (_, _, size) in enumerate(self._runs[bank])
+        )
+        lanes = self.chip.lanes
+        raise KernelError(
+            f"{what} does not fit {self.chip.name}: needs {count * lanes:,} bytes in bank {bank} of"
+            f" each of {len(set(slices))} slices, {free * lanes:,} available"
+        )
+
+    def free(self, slices: Sequence[str], bank: int) -> int:
+        """Vectors that still fit a block on these slices."""
+        return max(
+            size - max(self._used.get((s, bank, r), 0) for s in slices)
+            for r, (_, _, size) in enumerate(self._runs[bank])
+        )
+
+    def balanced(
+        self, groups: Sequence[Sequence[str]], bank: int, count: int, what: str = "data"
+    ) -> Block:
+        """A block on whichever group of slices has most room."""
+        best = max(groups, key=lambda g: self.free(g, bank))
+        return self.block(best, bank, count, what)

@@ -1,0 +1,109 @@
+"""The reservation table: who holds which queue, bank and stream segment in which cycle.
+
+Cycles of one resource are the bits of a Python integer, so a burst of any shape is one mask and a
+conflict is one shift and one AND. Streams are reserved per diagonal (`Value` in `fragment`), once
+for the western and once for the eastern half of the chip: a value uses a half if any part of its
+way from producer to last consumer lies there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Key = tuple[Hashable, ...]
+
+# Diagonals of westward streams exceed, those of eastward ones precede, the cycle; keep bits >= 0.
+ORIGIN = 1 << 10
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`mask` (bit i = cycle offset i) of `key`, wanted free in `key` and in every key of `against`.
+
+    A claim that only excludes others of another kind (a bank's two ports) reserves one key and
+    checks another: then `shared` is set and `key` itself need not be free.
+    """
+
+    key: Key
+    offset: int
+    mask: int
+    against: tuple[Key, ...] = ()
+    shared: bool = False
+
+    @property
+    def checked(self) -> tuple[Key, ...]:
+        return self.against if self.shared else (self.key, *self.against)
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """Why a fragment could not start a cycle earlier: the resource and who held it."""
+
+    key: Key
+    holder: str
+
+    def __str__(self) -> str:
+        return f"{describe(self.key)} held by {self.holder}"
+
+
+def describe(key: Key) -> str:
+    """A resource in words."""
+    kind, *rest = key
+    if kind == "stream":
+        direction, index, half = rest
+        return f"stream s{index}.{direction} ({'west' if half == 'w' else 'east'} half)"
+    if kind == "bank":
+        return f"bank {rest[1]} of slice {rest[0]} ({rest[2]} port)"
+    return f"queue {rest[0]}"
+
+
+class Hit(NamedTuple):
+    """A conflict: cycles to slide on before the claim may fit (0: never, the fragment conflicts
+    with itself), the resource, and the cycle or diagonal of the conflict."""
+
+    step: int
+    key: Key
+    at: int
+
+
+class Reservations:
+    """Busy masks of all resources, and which fragment holds what (for `explain`)."""
+
+    def __init__(self) -> None:
+        self._busy: dict[Key, int] = {}
+        self._holders: dict[Key, list[tuple[int, int, str]]] = {}
+
+    def blocked_for(self, claim: Claim, start: int, extra: dict[Key, int]) -> Hit | None:
+        """What blocks the claim when its fragment starts at `start`; None if nothing does.
+
+        `extra` holds masks (from cycle `start`) that the same fragment has claimed already.
+        """
+        at = start + claim.offset + ORIGIN
+        for key in claim.checked:
+            busy = self._busy.get(key, 0) >> at if at >= 0 else self._busy.get(key, 0) << -at
+            hit = busy & claim.mask
+            own = extra.get(key, 0)
+            if own and (own >> (claim.offset + ORIGIN)) & claim.mask:
+                return Hit(0, key, start)
+            if hit:
+                # A solid burst cannot fit before its first cycle has passed the last conflict.
+                solid = claim.mask & (claim.mask + 1) == 0
+                last = hit.bit_length()
+                return Hit(last if solid else 1, key, start + claim.offset + last - 1)
+        return None
+
+    def reserve(self, claim: Claim, start: int, holder: str) -> None:
+        at = start + claim.offset + ORIGIN
+        self._busy[claim.key] = self._busy.get(claim.key, 0) | claim.mask << at
+        last = at + claim.mask.bit_length()
+        self._holders.setdefault(claim.key, []).append((at, last, holder))
+
+    def holder(self, key: Key, cycle: int) -> str:
+        """The fragment that holds a resource around a cycle."""
+        at = cycle + ORIGIN
+        for first, last, name in reversed(self._holders.get(key, [])):
+            if first <= at < last:
+                return name
+        return "another fragment"

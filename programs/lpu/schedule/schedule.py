@@ -1,0 +1,279 @@
+"""The schedule: slides each fragment to the first cycle where all it needs is free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from emulator.lpu.chip import LpuChip
+from isa.program import Program, Tensor
+from programs.lpu.schedule import emit
+from programs.lpu.schedule.explain import gantt
+from programs.lpu.schedule.fragment import Fragment, Op, ScheduleError, Value
+from programs.lpu.schedule.planes import Planes
+from programs.lpu.schedule.reservations import (
+    ORIGIN,
+    Blocked,
+    Claim,
+    Hit,
+    Key,
+    Reservations,
+    describe,
+)
+
+RUNNING = ("runmax", "runsum")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a fragment went and why not a cycle earlier.
+
+    `start` is the cycle of its first issue, `end` the cycle after its last; `bound` names what set
+    the lower bound, `blocked` the reservation that blocked the last cycle tried (None: it started
+    at the bound).
+    """
+
+    fragment: Fragment
+    start: int
+    end: int
+    least: int
+    bound: str
+    blocked: Blocked | None
+
+    def time(self, op: Op) -> int:
+        """Absolute cycle of an operation's first issue."""
+        assert op.time is not None
+        return self.start + op.time
+
+    def last(self, op: Op) -> int:
+        """Absolute cycle of an operation's last issue."""
+        return self.time(op) + max(b.rel + b.length for b in op.bursts)
+
+
+class Schedule:
+    """Builds one program. Fragments are placed in the order given; none is ever moved."""
+
+    def __init__(self, chip: LpuChip, name: str) -> None:
+        self.chip = chip
+        self.name = name
+        self.placements: list[Placement] = []
+        self._reserved = Reservations()
+        self.planes = Planes(self)
+
+    def fragment(self, label: str) -> Fragment:
+        return Fragment(self.chip, label)
+
+    def place(
+        self, fragment: Fragment, after: int = 0, why: str = "start",
+        bounds: Mapping[Op, tuple[int, str]] | None = None,
+    ) -> Placement:  # fmt: skip
+        """Place a fragment at the first possible cycle >= `after`.
+
+        `why` says for `explain` what `after` stands for; `bounds` gives single operations a first
+        cycle of their own, with the reason. Raises `ScheduleError` where operands
+        cannot meet or the fragment needs more streams or ALUs than there are.
+        """
+        fragment.solve()
+        least, bound = self._lower_bound(fragment, after, why)
+        for op, (cycle, reason) in (bounds or {}).items():
+            assert op.time is not None
+            if cycle - op.time > least:
+                least, bound = cycle - op.time, reason
+        fixed = list(self._fixed_claims(fragment))
+        start, blocked = least, None
+        while True:
+            hit, chosen = self._try(fragment, fixed, start)
+            if hit is None:
+                break
+            blocked = Blocked(hit.key, self._reserved.holder(hit.key, hit.at))
+            start += hit.step
+        for claim in fixed + chosen:
+            self._reserved.reserve(claim, start, fragment.label)
+        self._remember(fragment, start)
+        end = start + max(_span(op) for op in fragment.ops)
+        placement = Placement(fragment, start, end, least, bound, blocked)
+        self.placements.append(placement)
+        return placement
+
+    # ---- the first cycle that memory allows --------------------------------------------------
+
+    def _lower_bound(self, fragment: Fragment, after: int, why: str) -> tuple[int, str]:
+        least, bound = max(after, 0), why
+        for op in fragment.ops:
+            if op.block is None:
+                continue
+            assert op.time is not None
+            for where, when in _touched(op):
+                known = op.block.ready[where] if op.name == "read" else op.block.last_read[where]
+                need = int((known - when).max()) - op.time
+                if need > least:
+                    what = "written" if op.name == "read" else "read by an earlier fragment"
+                    least, bound = need, f"{op.block.slices[0]} {what}"
+        return least, bound
+
+    def _remember(self, fragment: Fragment, start: int) -> None:
+        for op in fragment.ops:
+            if op.block is None:
+                continue
+            assert op.time is not None
+            for where, when in _touched(op):
+                if op.name == "read":
+                    known = op.block.last_read
+                    known[where] = np.maximum(known[where], start + op.time + when)
+                else:
+                    op.block.ready[where] = start + op.time + when + op.latency + 1
+
+    # ---- claims ------------------------------------------------------------------------------
+
+    def _fixed_claims(self, fragment: Fragment) -> Iterator[Claim]:
+        for op in fragment.ops:
+            assert op.time is not None
+            if len(op.queues) > 1:
+                continue
+            op.queue = op.queues[0]
+            yield Claim(("queue", op.queue), op.time, op.mask())
+            if op.block is not None:
+                slice_name = op.queue.split(".")[1]
+                port, other = ("read", "write") if op.name == "read" else ("write", "read")
+                yield Claim(
+                    ("bank", slice_name, op.block.bank, port), op.time, op.mask(),
+                    (("bank", slice_name, op.block.bank, other),), shared=True,
+                )  # fmt: skip
+            if op.name in ("mm", "lw", "lws"):
+                yield from self._pair_claims(op)
+
+    def _pair_claims(self, op: Op) -> Iterator[Claim]:
+        assert op.time is not None
+        mode = self.chip.mode(str(op.bursts[0].values["type"]))
+        _, plane, port = op.queue.split(".")
+        for other in range(1, mode.planes):
+            yield Claim(("queue", f"mxm.{int(plane) + other}.{port}"), op.time, op.mask())
+
+    def _stream_claims(self, value: Value, first: int) -> list[Claim]:
+        claims = []
+        assert value.diagonal is not None
+        for part, runs in enumerate(value.parts):
+            if not runs:
+                continue
+            for half in self._halves(value, part):
+                key: Key = ("stream", value.direction, first + part, half)
+                claims.append(Claim(key, value.diagonal, value.mask))
+        return claims
+
+    def _halves(self, value: Value, part: int) -> str:
+        """The halves of the chip that stream `part` of a value crosses."""
+        columns = [op.column for op, _ in value.parts[part]]
+        for op, operand, _ in value.consumers:
+            if operand in ("a", "b", "c") or operand == f"a+{part}":
+                columns.append(op.column)
+        west = "w" if min(columns) < self.chip.vxm_column else ""
+        return west + ("e" if max(columns) > self.chip.vxm_column else "")
+
+    def _try(
+        self, fragment: Fragment, fixed: Sequence[Claim], start: int
+    ) -> tuple[Hit | None, list[Claim]]:
+        """(None, chosen claims) if the fragment fits at `start`, else (what blocks it, [])."""
+        extra: dict[Key, int] = {}
+        for claim in fixed:
+            hit = self._reserved.blocked_for(claim, start, extra)
+            if hit is not None:
+                if hit.step == 0:
+                    what = describe(hit.key)
+                    raise ScheduleError(f"{fragment.label}: two operations want {what} at once")
+                return hit, []
+            _add(extra, claim)
+        chosen: list[Claim] = []
+        for options in self._choices(fragment):
+            best: Hit | None = None
+            for take, claims in options:
+                hits = [h for c in claims if (h := self._reserved.blocked_for(c, start, extra))]
+                if not hits:
+                    take()
+                    for claim in claims:
+                        _add(extra, claim)
+                    chosen += claims
+                    break
+                worst = max(hits, key=lambda h: h.step)
+                if all(h.step for h in hits) and (best is None or worst.step < best.step):
+                    best = worst
+            else:
+                if best is None:
+                    raise ScheduleError(
+                        f"{fragment.label}: needs more streams, ALUs or SXM ports in one cycle than"
+                        f" {self.chip.name} has"
+                    )
+                return best, []
+        return None, chosen
+
+    def _choices(self, fragment: Fragment) -> Iterator[list[tuple[Any, list[Claim]]]]:
+        """Per free choice (stream of a value, queue of an op) the options in order of taste."""
+        free = [op for op in fragment.ops if len(op.queues) > 1]
+        # Those with fewer candidates (large ALUs) choose first.
+        for op in sorted(free, key=lambda o: len(o.queues)):
+            assert op.time is not None
+            mask = op.mask()
+            if op.name in RUNNING:  # the running value occupies its ALU from start to emit
+                mask = (1 << mask.bit_length()) - 1
+            yield [
+                (_setter(op, "queue", queue), [Claim(("queue", queue), op.time, mask)])
+                for queue in op.queues
+            ]
+        for value in sorted(fragment.values, key=lambda v: -v.width):
+            if value.direction == "":
+                continue
+            firsts = value.group or tuple(range(32 - value.align, -1, -value.align))
+            yield [
+                (_setter(value, "stream", first), self._stream_claims(value, first))
+                for first in firsts
+            ]
+
+    # ---- the program -------------------------------------------------------------------------
+
+    @property
+    def cycles(self) -> int:
+        """The cycle after the last issue."""
+        return max((p.end for p in self.placements), default=0)
+
+    def program(self, tensors: Sequence[Tensor], meta: Mapping[str, Any] | None = None) -> Program:
+        """Everything placed so far as a Program, with every operand's expected producer."""
+        placed = [
+            emit.Placed(op, placement.time(op), emit.operand_fields(op))
+            for placement in self.placements
+            for op in placement.fragment.ops
+        ]
+        sections, words = emit.sections(placed)
+        return Program(
+            isa="lpu",
+            chip=self.chip.name,
+            sections=tuple(sections),
+            tensors=tuple(tensors),
+            expects=emit.expectations(placed, words),
+            meta=dict(meta or {}),
+        )
+
+    def explain(self, width: int = 72, limit: int = 40) -> str:
+        """A Gantt-like text: units over time, then fragments with what blocked each."""
+        return gantt(self, width, limit)
+
+
+def _add(extra: dict[Key, int], claim: Claim) -> None:
+    extra[claim.key] = extra.get(claim.key, 0) | claim.mask << (claim.offset + ORIGIN)
+
+
+def _setter(target: Any, name: str, value: Any) -> Any:
+    return lambda: setattr(target, name, value)
+
+
+def _span(op: Op) -> int:
+    assert op.time is not None
+    return op.time + max(b.rel + b.length for b in op.bursts) + op.hold
+
+
+def _touched(op: Op) -> Iterator[tuple[Any, Any]]:
+    """(indices into the block, cycles after the op's first issue) of every burst."""
+    for burst, (first, step, step2, _) in zip(op.bursts, op.indices, strict=True):
+        i, j = np.arange(burst.n), np.arange(burst.n2)[:, None]
+        yield (first + i * step + j * step2).ravel(), (burst.rel + i * burst.d + j * burst.d2).ravel()

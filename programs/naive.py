@@ -1,0 +1,63 @@
+"""*Naive*: the yardstick of every error rule, the same maths done simply in the low precision.
+
+A kernel passes if its largest error against float64 is at most twice naive's (the rule that the
+FlashAttention papers use). This is the only statement of it; reports, tests and tables share it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from programs.encoding import rounded
+from programs.kernel import Array
+
+
+def naive_matmul(a: Array, b: Array, dtype: str) -> NDArray[np.float32]:
+    """Operands rounded to the format, product in float32. a [m, k], b [k, n] -> [m, n]."""
+    product: NDArray[np.float32] = rounded(a, dtype, 1) @ rounded(b, dtype, 0)
+    return product
+
+
+def naive_attention(
+    q: Array, k: Array, v: Array, dtype: str, causal: bool
+) -> NDArray[np.float32]:
+    """q [..., heads, seq, d], k and v [..., kv_heads, kv, d] -> o like q.
+
+    Inputs rounded to the format (MX blocks along head_dim for q and k, along keys for v); scores,
+    row maximum, exponential and row sum in float32, the sum over unrounded probabilities;
+    probabilities rounded to the format; their product with v in float32, divided by the sum.
+    """
+    groups = q.shape[-3] // k.shape[-3]
+    kr = np.repeat(rounded(k, dtype, -1), groups, axis=-3)
+    vr = np.repeat(rounded(v, dtype, -2), groups, axis=-3)
+    s = rounded(q, dtype, -1) @ kr.swapaxes(-1, -2)
+    s *= np.float32(1 / np.sqrt(q.shape[-1]))
+    if causal:
+        s = np.where(causal_mask(q.shape[-2], k.shape[-2]), s, np.float32(-np.inf))
+    p = np.exp(s - s.max(-1, keepdims=True))
+    total = p.sum(-1, keepdims=True)
+    if dtype == "int8":
+        p = np.rint(p * np.float32(127)) * np.float32(1 / 127)
+    else:
+        p = rounded(p, dtype, -1)
+    out: NDArray[np.float32] = (p @ vr) / total
+    return out
+
+
+def attention_reference(q: Array, k: Array, v: Array, causal: bool) -> NDArray[np.float64]:
+    """Attention in float64 on the unrounded inputs; shapes as `naive_attention`."""
+    groups = q.shape[-3] // k.shape[-3]
+    k64 = np.repeat(np.asarray(k, np.float64), groups, axis=-3)
+    v64 = np.repeat(np.asarray(v, np.float64), groups, axis=-3)
+    s = np.asarray(q, np.float64) @ k64.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+    if causal:
+        s = np.where(causal_mask(q.shape[-2], k.shape[-2]), s, -np.inf)
+    p = np.exp(s - s.max(-1, keepdims=True))
+    out: NDArray[np.float64] = (p @ v64) / p.sum(-1, keepdims=True)
+    return out
+
+
+def causal_mask(seq: int, kv: int) -> NDArray[np.bool_]:
+    """[seq, kv]: query i sees key j iff j <= i + kv - seq."""
+    return np.arange(kv)[None, :] <= np.arange(seq)[:, None] + (kv - seq)
