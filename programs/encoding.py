@@ -65,7 +65,7 @@ def encode_operand(name: str, arrays: Arrays, dtype: str, axis: int) -> Operand:
     codes = as_codes(name, array, dtype)
     if is_block_scaled(dtype):
         if codes is None:
-            codes, scales = quantize_blocks(array.astype(np.float32), dtype, axis, "FLOOR")
+            codes, scales = quantize_blocks(array.astype(np.float32), dtype, axis, "floor")
             return Operand(codes, {}, scales)
         given = arrays.get(f"{name}.scale")
         if given is None:
@@ -83,7 +83,7 @@ def rounded(x: Array, dtype: str, axis: int) -> Array:
     """`x` rounded to a format and back, as `encode_operand` does it (float32)."""
     x = np.asarray(x, np.float32)
     if is_block_scaled(dtype):
-        codes, scales = quantize_blocks(x, dtype, axis, "FLOOR")
+        codes, scales = quantize_blocks(x, dtype, axis, "floor")
         return dequantize_blocks(codes, scales, dtype, axis)
     if dtype == "int8":
         codes, scale = quantize_int8(x)

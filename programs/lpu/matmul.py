@@ -21,7 +21,7 @@ from isa.table import BYTES_OF
 from programs.encoding import accumulator, encode_operand, is_block_scaled
 from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, normal
 from programs.lpu.floor import FEED, Floor, lanes_per_cycle, plan_floor, widest_tile
-from programs.lpu.schedule import Arena, Block, Fragment, Schedule, Value
+from programs.lpu.schedule import Arena, Block, Fragment, Run, Schedule, Value
 from programs.naive import naive_matmul
 
 BLOCK = 32  # elements that share a scale
@@ -179,16 +179,24 @@ class Matmul:
             tensors.append(Tensor(f"{name}.scale", "e8m0", shape, "in", tuple(copies), pad=127))
         return tensors, Weights(t, block, scales, feed, per_cycle, self.bytes, depth)
 
-    def place_results(self, name: str, dtype: str) -> tuple[Tensor, Results]:
-        """c [m, n] of 4-byte elements: each plane's tiles in bank 1 of its own slices."""
+    def place_results(
+        self, name: str, dtype: str, quad: int | None = None
+    ) -> tuple[Tensor, Results]:
+        """c [m, n] of 4-byte elements: each plane's tiles in bank 1 of its own slices.
+
+        With `quad` all in that one of the plane's groups of four slices, so that several results
+        can be read at once.
+        """
         t = self.tiling
-        have = len(self.floor.weights[0]) // 4
+        have = len(self.floor.weights[0]) // 4 if quad is None else 1
+        left = 0 if quad is None else 4 * quad
         groups = next(g for g in range(min(have, t.row_tiles), 0, -1)
                       if t.pm == 1 or t.row_tiles % g == 0)  # fmt: skip
         deep = cdiv(t.row_tiles, groups)
         slices = [
-            s for p in self.planes[: t.pm * t.pn] for s in self.floor.weights[p][: 4 * groups]
-        ]
+            s for p in self.planes[: t.pm * t.pn]
+            for s in self.floor.weights[p][left : left + 4 * groups]
+        ]  # fmt: skip
         block = self.arena.block(slices, 1, deep * t.tiles * t.rows, f"results {name}")
         step = block.step
         layout = Layout(tuple(slices), block.base, (
@@ -203,8 +211,8 @@ class Matmul:
 
     # ---- the schedule ----------------------------------------------------------------------
 
-    def product(self, schedule: Schedule, a: Activations, b: Weights, c: Results) -> None:
-        """Place all fragments of c = a b."""
+    def product(self, schedule: Schedule, a: Activations, b: Weights, *c: Results) -> None:
+        """Place all fragments of c = a b; each of several `c` gets a copy."""
         t = self.tiling
         order = [(i, tile, p) for i in range(t.row_tiles) for tile in range(t.tiles)
                  for p in range(t.passes)]  # fmt: skip
@@ -230,6 +238,16 @@ class Matmul:
             for row, planes in grid:
                 for plane in planes:
                     self._run(schedule, a, c, row, (plane,), step)
+
+    def stored_tiles(self) -> list[tuple[int, int, int, int]]:
+        """(plane index, row tile, weight tile, rows) of every stored tile of the result."""
+        t = self.tiling
+        return [
+            (row * t.pn + column, i, tile, n)
+            for i in range(t.row_tiles) for tile in range(t.tiles) for row in range(t.pm)
+            for column in range(t.pn)
+            if (n := self._rows(row, i)) and self._columns(self.planes[column], tile)
+        ]  # fmt: skip
 
     def _columns(self, plane: int, tile: int) -> int:
         """Columns of a plane's weight tile (0: nothing to do)."""
@@ -270,7 +288,7 @@ class Matmul:
         for plane in self._busy(row, planes, step):
             schedule.planes.install(plane)
 
-    def _run(self, schedule: Schedule, a: Activations, c: Results, row: int,
+    def _run(self, schedule: Schedule, a: Activations, c: tuple[Results, ...], row: int,
              planes: tuple[int, ...], step: tuple[int, int, int]) -> None:  # fmt: skip
         t = self.tiling
         i, tile, p = step
@@ -283,8 +301,8 @@ class Matmul:
             x = a.value(f, side, row * t.row_tiles + i, p, n)
             for plane in (q for q in busy if self.chip.plane_side(q) == side):
                 out = f.matmul(plane, self.dtype, x, start=p == 0, emit=p == t.passes - 1)
-                if out is not None:
-                    c.store(f, out, self.planes.index(plane), i, tile)
+                for copy in c if out is not None else ():
+                    copy.store(f, out, self.planes.index(plane), i, tile)
             schedule.planes.run(f)
 
 
@@ -321,22 +339,22 @@ class Weights:
     def value(self, f: Fragment, plane: int, tile: int, p: int, rows: int) -> Value:
         """The weight vectors of `rows` output lanes on 16 streams."""
         first = (p * self.tiling.tiles + tile) * self.depth
-        sources: list[list[tuple[Block, int, int]]] = []
+        sources: list[list[Run]] = []
         for stream in range(FEED):
             lane = stream // self.bytes
             if lane >= min(rows, self.per_cycle):
                 sources.append([])
                 continue
             count = cdiv(rows - lane, self.per_cycle)
-            sources.append([(self.block.on(plane * self.feed + stream), first, count)])
-        return f.gather_streams(sources, cdiv(rows, self.per_cycle))
+            sources.append([Run(self.block.on(plane * self.feed + stream), first, count)])
+        return f.read_runs(sources, cdiv(rows, self.per_cycle))
 
     def scale_value(self, f: Fragment, plane: int, tile: int, p: int, blocks: int) -> Value:
         """The scale vectors of one pass on ten streams."""
         assert self.scales is not None
         first = p * self.tiling.tiles + tile
-        sources = [[(self.scales.on(plane * self.feed + b), first, 1)] for b in range(blocks)]
-        return f.gather_streams([*sources, *[[]] * (10 - blocks)])
+        sources = [[Run(self.scales.on(plane * self.feed + b), first, 1)] for b in range(blocks)]
+        return f.read_runs([*sources, *[[]] * (10 - blocks)])
 
 
 @dataclass(frozen=True)
@@ -347,11 +365,19 @@ class Results:
     block: Block
     groups: int
 
-    def store(self, f: Fragment, rows: Value, plane: int, i: int, tile: int) -> None:
-        """Write the emitted rows of row tile `i`, weight tile `tile`."""
+    def _place(self, plane: int, i: int, tile: int) -> tuple[Block, int]:
         at = (plane * self.groups + i % self.groups) * 4
         first = (i // self.groups * self.tiling.tiles + tile) * self.tiling.rows
-        f.write(rows, self.block.on(*range(at, at + 4)), first)
+        return self.block.on(*range(at, at + 4)), first
+
+    def store(self, f: Fragment, rows: Value, plane: int, i: int, tile: int) -> None:
+        """Write rows of row tile `i` (of the plane's), weight tile `tile`."""
+        f.write(rows, *self._place(plane, i, tile))
+
+    def value(self, f: Fragment, plane: int, i: int, tile: int, n: int) -> Value:
+        """Read them back."""
+        block, first = self._place(plane, i, tile)
+        return f.read(block, first, n)
 
 
 class MatmulKernel(Kernel):

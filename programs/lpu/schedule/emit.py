@@ -41,9 +41,9 @@ def operand_fields(op: Op) -> dict[str, Any]:
     row = LPU.by_name[op.name]
     out = op.output
     if "dst" in row.by_name and out is not None and out.direction:
-        # A read drives only the stream of its own part; every other producer drives the group.
+        # A read drives the stream of its own part, other producers the group from their first.
         part = next(i for i, runs in enumerate(out.parts) if any(p is op for p, _ in runs))
-        fields["dst"] = Stream(out.stream + (part if op.name == "read" else 0), out.direction)
+        fields["dst"] = Stream(out.stream + part, out.direction)
     return fields
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from emulator.lpu.chip import LpuChip
 from isa.lpu import LPU
@@ -105,6 +105,15 @@ class Value:
         return 16 if self.width > 4 else self.width
 
 
+class Run(NamedTuple):
+    """`count` vectors of a block of one slice: `first`, ``first + step``, ..."""
+
+    block: Block
+    first: int
+    count: int
+    step: int = 1
+
+
 class Fragment:
     """Build one with `Schedule.fragment`, fill it, hand it to `Schedule.place`."""
 
@@ -141,22 +150,35 @@ class Fragment:
         op.block, op.indices = block, ((first, step, step2, 0),)
         return op
 
-    def gather_streams(self, sources: Sequence[Sequence[tuple[Block, int, int]]],
-                       n: int = 1) -> Value:  # fmt: skip
+    def read_runs(self, sources: Sequence[Sequence[Run]], n: int = 1) -> Value:
         """One value from many blocks: stream i takes the runs of ``sources[i]`` one after another.
 
-        A run is (block of one slice, first vector, count); counts of a stream add up to `n` or
-        less. This is how 16 slices feed a weight load, and how a row crosses from block to block.
+        Counts of a stream add up to `n` or less (then its last vectors are missing). This is how
+        16 slices feed a weight load, and how a burst of rows crosses from block to block.
         """
         value = self._value(len(sources), (1 << n) - 1, "gathered reads")
         for part, runs in enumerate(sources):
             delay = 0
-            for block, first, count in runs:
-                op = self._read_op(block, block.slices[0], (first, 1, 0), (count, 1, 1, 0))
+            for run in runs:
+                index = (run.first, run.step, 0)
+                op = self._read_op(run.block, run.block.slices[0], index, (run.count, 1, 1, 0))
                 op.output = value
                 value.parts[part].append((op, delay))
-                delay += count
+                delay += run.count
         return value
+
+    def join(self, *values: Value) -> Value:
+        """Values that travel side by side as one group, such as elements and their block scales."""
+        joined = self._value(sum(v.width for v in values), values[0].mask, "joined")
+        joined.parts = [runs for v in values for runs in v.parts]
+        for value in values:
+            if value.consumers:
+                raise ScheduleError(f"{self.label}: join {value.label} before anything reads it")
+            self.values.remove(value)
+            for runs in value.parts:
+                for op, _ in runs:
+                    op.output = joined
+        return joined
 
     def write(self, value: Value, block: Block, first: int = 0, *, step: int = 1) -> None:
         """Store every vector of a value in vectors ``first, first + step, ...`` of a block."""
@@ -265,7 +287,7 @@ class Fragment:
                start: bool = True, emit: bool = True) -> Value | None:  # fmt: skip
         """``mm`` of every vector of `activations` into accumulator rows from `row` on.
 
-        Returns the emitted fp32 or int32 rows (with `emit`), else None.
+        With `start` and `emit` nothing stays behind, so all vectors use the one row. Returns the emitted fp32 or int32 rows (with `emit`), else None.
         """
         n, d = _regular(activations.mask)
         values: dict[str, Any] = {"type": dtype, "row": row}
@@ -274,7 +296,7 @@ class Fragment:
         if emit:
             values["emit"] = True
         mode = self.chip.mode(dtype)
-        op = self._op("mm", (f"mxm.{plane}.mm",), (Burst(0, values, n, d, 1),), "mxm.mm")
+        op = self._op("mm", (f"mxm.{plane}.mm",), (Burst(0, values, n, d, 0 if start and emit else 1),), "mxm.mm")
         op.hold = mode.cycles_per_mm
         op.latency += op.skew
         self._consume(activations, op, "a", 0)

@@ -1,0 +1,156 @@
+"""What the kernels over [rows, columns] share: where x and y lie, and the way into fp32 and out.
+
+Row-wise kernels store x transposed, rows in lanes and one vector per column, so that a maximum or
+sum over a row is a running one over successive vectors and its result is in the right lane.
+Element-wise kernels store rows as they are.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from emulator.lpu.chip import LpuChip
+from isa.lpu import CASTS
+from isa.program import Digit, Layout, Program, Tensor
+from isa.table import BYTES_OF
+from programs.encoding import encode_operand
+from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, normal
+from programs.lpu.schedule import Arena, Block, Fragment, Schedule, ScheduleError, Value
+from programs.lpu.tiles import RowTiles, Shape3
+
+TILE = 512  # vectors of one burst; tiles lie in different slices and run side by side
+
+
+class Stage:
+    """Tensors and schedule of one [rows, columns] program."""
+
+    def __init__(self, chip: LpuChip, dtype: str, rows: int, cols: int, *, transposed: bool,
+                 label: str) -> None:  # fmt: skip
+        self.chip, self.dtype, self.rows, self.cols = chip, dtype, rows, cols
+        self.transposed = transposed
+        self.arena = Arena(chip)
+        self.plan = Schedule(chip, label)
+        self.tensors: list[Tensor] = []
+        outer, inner = (cols, rows) if transposed else (rows, cols)
+        # Row-wise, a burst is a whole row; else tiles of it.
+        self.shape = Shape3(1, outer, inner, outer if transposed else min(outer, TILE), chip.lanes)
+        self._next = {"w": 0, "e": 0}
+
+    def quads(self, side: str, width: int) -> list[str]:
+        """The next `width` slices of a side, going round."""
+        names = []
+        for _ in range(width):
+            names.append(f"{side}{self._next[side] % self.chip.mem.slices}")
+            self._next[side] += 1
+        return names
+
+    def tensor(self, name: str, dtype: str, role: str, side: str, *, copies: int = 1,
+               bank: int = 0) -> list[RowTiles]:  # fmt: skip
+        """A [rows, columns] tensor, `copies` times in different slices; `role` "" for scratch."""
+        axes = (None, 1, 0) if self.transposed else (None, 0, 1)
+        tiles = []
+        for _ in range(copies):
+            width = BYTES_OF[dtype] * self._spread(dtype)
+            tiles.append(RowTiles(self.arena, self.quads(side, width), dtype, self.shape, name,
+                                  bank=bank, axes=axes))  # fmt: skip
+        if role:
+            layouts = tuple(t.layouts()[0] for t in tiles)
+            self.tensors.append(Tensor(name, dtype, (self.rows, self.cols), role, layouts))
+        return tiles
+
+    def _spread(self, dtype: str) -> int:
+        """Groups of slices that tiles are dealt out to."""
+        return max(1, min(self.shape.tiles, self.chip.mem.slices // (4 * BYTES_OF[dtype])))
+
+    def per_column(self, name: str, side: str) -> Block:
+        """An fp32 input [columns], one vector a column, the same in all lanes."""
+        block = self.arena.block(self.quads(side, 4), 0, self.cols, name)
+        layout = Layout(block.slices, block.base, (Digit(0, 1, self.cols, addr=block.step),), None)
+        self.tensors.append(Tensor(name, "fp32", (self.cols,), "in", (layout,)))
+        return block
+
+    def vectors(self, side: str, what: str, bank: int = 0) -> Block:
+        """Scratch for one fp32 vector per row tile of lanes."""
+        return self.arena.block(self.quads(side, 4), bank, self.shape.passes, what)
+
+    def load(self, f: Fragment, x: RowTiles, p: int, first: int = 0, n: int | None = None) -> Value:
+        """Vectors of x as fp32."""
+        value = x.value(f, 0, p, first, self.shape.rows if n is None else n)
+        if self.dtype != "fp32" and x.streams != 4:
+            value = f.vxm(f"cast.{self.dtype}.fp32", value)
+        return value
+
+    def bursts(self) -> list[tuple[int, int, int]]:
+        """(first vector, count, pass) of every burst of an element-wise program."""
+        sh = self.shape
+        return [(t * sh.tile, sh.rows_of(t), p) for t in range(sh.tiles) for p in range(sh.passes)]
+
+
+class RowsKernel(Kernel):
+    """A kernel x [rows, columns] -> y of the same shape; subclasses place fragments."""
+
+    machine = "lpu"
+    params: ClassVar[tuple[Param, ...]] = (Param("rows", 256, "rows"), Param("cols", 384, "columns"))
+    inputs_doc: ClassVar[dict[str, str]] = {"x": "[rows, cols]"}
+    outputs_doc: ClassVar[dict[str, str]] = {"y": "[rows, cols] fp32"}
+    operands: ClassVar[tuple[str, ...]] = ("x",)
+    output: ClassVar[str] = "y"
+    transposed: ClassVar[bool] = True
+    per_column: ClassVar[dict[str, float]] = {}  # optional inputs [cols] and their default
+
+    @abstractmethod
+    def place(self, stage: Stage) -> None:
+        """Add the tensors and place the fragments."""
+
+    def dtypes(self, chip: LpuChip) -> tuple[str, ...]:
+        floats = [d for d in chip.mxm.modes if d in CASTS and d != "int8"]
+        return ("fp32", *floats)
+
+    def default_dtype(self, chip: LpuChip) -> str:
+        return "fp32"
+
+    def shape_params(self, arrays: Arrays) -> dict[str, int]:
+        x = arrays[self.operands[0]]
+        if any(arrays[name].shape != x.shape or x.ndim != 2 for name in self.operands):
+            shapes = ", ".join(f"{n} {arrays[n].shape}" for n in self.operands)
+            raise KernelError(f"{self.name} takes arrays [rows, cols] of one shape, not {shapes}")
+        for name in self.per_column:
+            if name in arrays and arrays[name].shape != (x.shape[1],):
+                raise KernelError(f"{name} is [cols] = [{x.shape[1]}], not {arrays[name].shape}")
+        return {"rows": x.shape[0], "cols": x.shape[1]}
+
+    def build(self, chip: LpuChip, dtype: str, params: Params) -> Program:
+        rows, cols = params["rows"], params["cols"]
+        stage = Stage(chip, dtype, rows, cols, transposed=self.transposed,
+                      label=f"{self.name} {rows}x{cols} {dtype}")  # fmt: skip
+        try:
+            self.place(stage)
+        except ScheduleError as error:
+            raise KernelError(f"{self.name} does not fit {chip.name}: {error}") from None
+        meta = {"kernel": self.name, "dtype": dtype, "shape": {"rows": rows, "cols": cols}}
+        return stage.plan.program(stage.tensors, meta)
+
+    def inputs(self, params: Params, seed: int) -> dict[str, Array]:
+        shape = (params["rows"], params["cols"])
+        return {name: normal(shape, seed, i) for i, name in enumerate(self.operands)}
+
+    def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
+        tensors: dict[str, Any] = {}
+        for name in self.operands:
+            tensors[name] = encode_operand(name, arrays, dtype, 1).codes
+        for name in self.per_column:
+            tensors[name] = np.ascontiguousarray(self._column(name, params, arrays), np.float32)
+        return Encoded(tensors)
+
+    def _column(self, name: str, params: Params, arrays: Arrays) -> Array:
+        default = np.full(params["cols"], self.per_column[name], np.float32)
+        return arrays.get(name, default)
+
+    def decode(self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded) -> dict[str, Array]:
+        return {self.output: outputs[self.output].view(np.float32)}
+
+    def macs(self, params: Params) -> int:
+        return 0

@@ -1,0 +1,146 @@
+"""y = silu(x w_gate) * (x w_up): two products over the same rows, then one pass in the VXM.
+
+silu(g) = g / (1 + 2^(-g log2 e)), the quotient as a squared reciprocal root. Products are stored raw
+(the gate twice, because it is needed before and after its own sigmoid) and combined tile by tile
+while later tiles are still being multiplied.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from emulator.lpu.chip import LpuChip
+from isa.program import Digit, Layout, Program, Tensor
+from programs.encoding import accumulator, encode_operand
+from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, normal
+from programs.lpu.matmul import Matmul
+from programs.lpu.schedule import Block, Fragment, Schedule, Value
+
+LOG2E = 1.4426950408889634
+
+
+def silu(f: Fragment, gate: Value, again: Value) -> Value:
+    """g sigmoid(g) of fp32 values; `again` is the same g, free to arrive later."""
+    power = f.vxm("exp2.fp32", f.vxm("mul.fp32", gate, -LOG2E))
+    root = f.vxm("rsqrt.fp32", f.vxm("add.fp32", power, 1.0))
+    return f.vxm("mul.fp32", f.vxm("mul.fp32", root, root), again)
+
+
+class SwigluKernel(Kernel):
+    """``swiglu``: x [m, k], w_gate and w_up [k, n] -> y [m, n] fp32."""
+
+    name = "swiglu"
+    machine = "lpu"
+    summary = "y = silu(x w_gate) * (x w_up)"
+    params: ClassVar[tuple[Param, ...]] = (
+        Param("m", 256, "rows of x"),
+        Param("n", 1536, "columns of the weights"),
+        Param("k", 384, "columns of x"),
+    )
+    inputs_doc: ClassVar[dict[str, str]] = {"x": "[m, k]", "w_gate": "[k, n]", "w_up": "[k, n]"}
+    outputs_doc: ClassVar[dict[str, str]] = {"y": "[m, n] fp32"}
+
+    def dtypes(self, chip: LpuChip) -> tuple[str, ...]:
+        return tuple(chip.mxm.modes)
+
+    def default_dtype(self, chip: LpuChip) -> str:
+        return "bf16" if "bf16" in chip.mxm.modes else "fp16"
+
+    def shape_params(self, arrays: Arrays) -> dict[str, int]:
+        x, gate, up = (arrays[name] for name in ("x", "w_gate", "w_up"))
+        if x.ndim != 2 or gate.ndim != 2 or gate.shape != up.shape or x.shape[1] != gate.shape[0]:
+            raise KernelError(
+                f"x is [m, k], w_gate and w_up [k, n], not {x.shape}, {gate.shape}, {up.shape}"
+            )
+        return {"m": x.shape[0], "k": x.shape[1], "n": gate.shape[1]}
+
+    def build(self, chip: LpuChip, dtype: str, params: Params) -> Program:
+        m, n, k = (params[name] for name in ("m", "n", "k"))
+        work = Matmul(chip, dtype, m, n, k)
+        if len(work.floor.weights[0]) < 16:
+            raise KernelError(
+                f"swiglu needs 16 slices a side to read three products at once; {chip.name} has"
+                f" {chip.mem.slices}"
+            )
+        tensors, x = work.place_activations("x")
+        gate_tensors, gate = work.place_weights("w_gate")
+        up_tensors, up = work.place_weights("w_up")
+        raw = accumulator(dtype)
+        gates = [work.place_results("gate", raw, quad)[1] for quad in (0, 1)]
+        _, ups = work.place_results("up", raw, 2)
+        out, y = work.place_results("y", "fp32", 3)
+        tensors += [*gate_tensors, *up_tensors, out]
+        factors = self._factors(work, tensors) if raw == "int32" else None
+        schedule = Schedule(chip, f"swiglu {m}x{n}x{k} {dtype}")
+        work.product(schedule, x, gate, *gates)
+        work.product(schedule, x, up, ups)
+        for plane, i, tile, rows in work.stored_tiles():
+            f = schedule.fragment(f"silu plane {plane} rows tile {i} tile {tile}")
+            g, again, u = (r.value(f, plane, i, tile, rows) for r in (*gates, ups))
+            if factors is not None:
+                g, again, u = (
+                    f.vxm("mul.fp32", f.vxm("cast.int32.fp32", v), self._factor(f, factors[j], rows))
+                    for j, v in enumerate((g, again, u))
+                )
+            y.store(f, f.vxm("mul.fp32", silu(f, g, again), u), plane, i, tile)
+            schedule.place(f)
+        meta = {"kernel": self.name, "dtype": dtype, "shape": {"m": m, "n": n, "k": k}}
+        return schedule.program(tensors, meta)
+
+    @staticmethod
+    def _factor(f: Fragment, block: Block, rows: int) -> Value:
+        return f.read(block, 0, rows, step=0)
+
+    @staticmethod
+    def _factors(work: Matmul, tensors: list[Tensor]) -> list[Block]:
+        """Scales of integer products, the same in all lanes, a quad of slices each."""
+        pools = [work.floor.pool[side] for side in "we"]
+        free = [pool[-4 * (i + 1) : len(pool) - 4 * i] for pool in pools for i in (0, 1)]
+        blocks = []
+        for name, slices in zip(("gate.scale", "gate.scale2", "up.scale"), free, strict=False):
+            block = work.arena.block(slices, 0, 1, name)
+            layout = Layout(block.slices, block.base, (Digit(0, 1, 1),), None)
+            tensors.append(Tensor(name, "fp32", (1,), "in", (layout,)))
+            blocks.append(block)
+        return blocks
+
+    def inputs(self, params: Params, seed: int) -> dict[str, Array]:
+        m, n, k = (params[name] for name in ("m", "n", "k"))
+        scale = np.float32(1 / np.sqrt(k))
+        return {
+            "x": normal((m, k), seed, 0),
+            "w_gate": normal((k, n), seed, 1) * scale,
+            "w_up": normal((k, n), seed, 2) * scale,
+        }
+
+    def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
+        tensors: dict[str, Any] = {}
+        scales: dict[str, float] = {}
+        for name, axis in (("x", 1), ("w_gate", 0), ("w_up", 0)):
+            operand = encode_operand(name, arrays, dtype, axis)
+            tensors[name] = operand.codes
+            scales |= operand.scales
+            if operand.block_scales is not None:
+                tensors[f"{name}.scale"] = operand.block_scales
+        if dtype == "int8":
+            of_x = scales.get("x", 1.0)
+            for name, weights in (("gate.scale", "w_gate"), ("gate.scale2", "w_gate"),
+                                  ("up.scale", "w_up")):  # fmt: skip
+                tensors[name] = np.array([of_x * scales.get(weights, 1.0)], np.float32)
+        return Encoded(tensors, scales)
+
+    def decode(self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded) -> dict[str, Array]:
+        return {"y": outputs["y"].view(np.float32)}
+
+    def reference(self, params: Params, arrays: Arrays) -> dict[str, Array]:
+        x, gate, up = (np.asarray(arrays[n], np.float64) for n in ("x", "w_gate", "w_up"))
+        g = x @ gate
+        return {"y": g / (1 + np.exp(-g)) * (x @ up)}
+
+    def macs(self, params: Params) -> int:
+        return 2 * int(params["m"]) * int(params["n"]) * int(params["k"])
+
+
+KERNEL = SwigluKernel()

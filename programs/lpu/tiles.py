@@ -1,0 +1,223 @@
+"""Tensors [heads, rows, depth] in SRAM, as rows that stream or as weights that are loaded.
+
+Both know their layout (for the host) and hand out values (for fragments). K is cut into passes of
+`depth` lanes, rows into tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from emulator.lpu.chip import LpuChip
+from isa.program import Digit, Layout
+from isa.table import BYTES_OF
+from programs.encoding import is_block_scaled
+from programs.lpu.floor import FEED
+from programs.lpu.schedule import Arena, Block, Fragment, Run, Value
+
+BLOCK = 32  # elements that share a scale
+
+
+def cdiv(a: int, b: int) -> int:
+    """Ceiling of a / b."""
+    return -(-a // b)
+
+
+@dataclass(frozen=True)
+class Shape3:
+    """[heads, rows, depth] cut into row tiles of `tile` rows and passes of `lanes` elements."""
+
+    heads: int
+    rows: int
+    depth: int
+    tile: int
+    lanes: int
+
+    @property
+    def tiles(self) -> int:
+        return cdiv(self.rows, self.tile)
+
+    @property
+    def passes(self) -> int:
+        return cdiv(self.depth, self.lanes)
+
+    def rows_of(self, tile: int) -> int:
+        return min(self.tile, self.rows - tile * self.tile)
+
+    def lanes_of(self, p: int) -> int:
+        return min(self.lanes, self.depth - p * self.lanes)
+
+
+class RowTiles:
+    """Rows that stream as activations: consecutive words, tiles dealt out to groups of slices.
+
+    Elements wider than a byte (or with block scales) take two neighbouring slices.
+    """
+
+    def __init__(
+        self, arena: Arena, pool: Sequence[str], dtype: str, shape: Shape3, what: str, *,
+        bank: int = 0, axes: tuple[int | None, int, int] = (0, 1, 2),
+    ) -> None:  # fmt: skip
+        """`axes` are the tensor's axes for (heads, rows, depth); no head axis: None."""
+        self.axes = axes
+        self.shape, self.scaled = shape, is_block_scaled(dtype)
+        self.streams = BYTES_OF[dtype] + self.scaled
+        groups = max(1, len(pool) // self.streams)
+        self.by_head = min(shape.heads, groups)
+        self.by_tile = min(shape.tiles, groups // self.by_head)
+        used = pool[: self.by_head * self.by_tile * self.streams]
+        self.deep_heads = cdiv(shape.heads, self.by_head)
+        self.deep_tiles = cdiv(shape.tiles, self.by_tile)
+        size = self.deep_heads * self.deep_tiles * shape.passes * shape.tile
+        self.block = arena.block(used, bank, size, what)
+
+    def layouts(self) -> tuple[Layout, Layout | None]:
+        """(elements, block scales or None)."""
+        sh, step = self.shape, self.block.step
+        per_tile = sh.passes * sh.tile * step
+
+        head, row, lane = self.axes
+
+        def digits(streams: int) -> tuple[Digit, ...]:
+            outer = () if head is None else (
+                Digit(head, 1, self.by_head, slice=streams * self.by_tile),
+                Digit(head, self.by_head, self.deep_heads, addr=self.deep_tiles * per_tile),
+            )  # fmt: skip
+            return (
+                *outer,
+                Digit(row, sh.tile, self.by_tile, slice=streams),
+                Digit(row, sh.tile * self.by_tile, self.deep_tiles, addr=per_tile),
+                Digit(row, 1, sh.tile, addr=step),
+            )
+
+        def by_pass(div: int) -> Digit:
+            return Digit(lane, div, sh.passes, addr=sh.tile * step)
+
+        slices, base = self.block.slices, self.block.base
+        if not self.scaled:
+            own = (*digits(self.streams), by_pass(sh.lanes))
+            return Layout(slices, base, own, lane, 1, sh.lanes), None
+        blocks = sh.lanes // BLOCK
+        elements = Layout(slices[0::2], base, (*digits(1), by_pass(sh.lanes)), lane, 1, sh.lanes)
+        scales = Layout(slices[1::2], base, (*digits(1), by_pass(blocks)), lane, 1, blocks, BLOCK)
+        return elements, scales
+
+    def value(self, f: Fragment, head: int, p: int, first: int, count: int) -> Value:
+        """Rows ``first .. first+count-1`` of a head, pass p, as one burst."""
+        return f.read_runs(self.runs(head, p, first, count), count)
+
+    def runs(self, head: int, p: int, first: int, count: int) -> list[list[Run]]:
+        """The reads behind `value`, per stream."""
+        return self._runs(head, p, first, count)
+
+    def store(self, f: Fragment, value: Value, head: int, p: int, first: int, count: int) -> None:
+        """Write the vectors of a value as rows ``first .. first+count-1`` of one tile."""
+        runs = self._runs(head, p, first, count)
+        if len(runs[0]) != 1:
+            raise ValueError("a store stays inside one row tile")
+        at = [self.block.slices.index(part[0].block.slices[0]) for part in runs]
+        f.write(value, self.block.on(*at), runs[0][0].first)
+
+    def _runs(self, head: int, p: int, first: int, count: int) -> list[list[Run]]:
+        sh = self.shape
+        sources: list[list[Run]] = [[] for _ in range(self.streams)]
+        row = first
+        while row < first + count:
+            tile, within = divmod(row, sh.tile)
+            n = min(sh.tile - within, first + count - row)
+            at = (head % self.by_head * self.by_tile + tile % self.by_tile) * self.streams
+            index = head // self.by_head * self.deep_tiles + tile // self.by_tile
+            start = (index * sh.passes + p) * sh.tile + within
+            for part in range(self.streams):
+                sources[part].append(Run(self.block.on(at + part), start, n))
+            row += n
+        return sources
+
+
+class WeightTiles:
+    """Rows that are loaded as weights: row i of a tile becomes output lane i of a plane.
+
+    16 slices feed the 16 streams of a load. `row_axis` and `lane_axis` say which axes of the
+    tensor [heads, ., .] are the output lanes and the contraction.
+    """
+
+    def __init__(
+        self, chip: LpuChip, arena: Arena, slices: Sequence[str], dtype: str, shape: Shape3,
+        row_axis: int, what: str,
+    ) -> None:  # fmt: skip
+        self.shape, self.dtype, self.row_axis = shape, dtype, row_axis
+        self.bytes = BYTES_OF[dtype]
+        self.per_cycle = FEED // self.bytes
+        self.cycles = cdiv(shape.tile, self.per_cycle)
+        self.count = shape.heads * shape.tiles * shape.passes
+        self.block = arena.block(slices[:FEED], 0, self.count * self.cycles, what)
+        self.scales: Block | None = None
+        if is_block_scaled(dtype):
+            self.scales = arena.block(slices[:FEED], 0, self.count, f"scales of {what}")
+
+    def layouts(self) -> tuple[Layout, Layout | None]:
+        """(elements, block scales or None)."""
+        sh, row, lane = self.shape, self.row_axis, 3 - self.row_axis
+
+        def outer(per: int, step: int, by_pass: int) -> tuple[Digit, ...]:
+            return (
+                Digit(lane, by_pass, sh.passes, addr=per * step),
+                Digit(row, sh.tile, sh.tiles, addr=sh.passes * per * step),
+                Digit(0, 1, sh.heads, addr=sh.tiles * sh.passes * per * step),
+            )
+
+        step = self.block.step
+        # The place within a tile comes from (row mod tile), so cut the tile out first.
+        within = _within(row, sh.tile, sh.rows, self.per_cycle, self.bytes, step)
+        elements = Layout(self.block.slices, self.block.base,
+                          (*within, *outer(self.cycles, step, sh.lanes)), lane, 1, sh.lanes)  # fmt: skip
+        if self.scales is None:
+            return elements, None
+        blocks = sh.lanes // BLOCK
+        step = self.scales.step
+        digits = (Digit(lane, 1, blocks, slice=1), *outer(1, step, blocks))
+        return elements, Layout(self.scales.slices, self.scales.base, digits, row, 1, sh.tile)
+
+    def _index(self, head: int, tile: int, p: int) -> int:
+        return (head * self.shape.tiles + tile) * self.shape.passes + p
+
+    def value(self, f: Fragment, head: int, tile: int, p: int, extra: Block | None = None) -> Value:
+        """The weight vectors of a tile on 16 streams; `extra` (a block over the same slices) is one
+        more vector after the last row."""
+        rows = self.shape.rows_of(tile)
+        total = rows + (extra is not None)
+        first = self._index(head, tile, p) * self.cycles
+        sources: list[list[Run]] = []
+        for stream in range(FEED):
+            lane = stream // self.bytes
+            runs = []
+            if lane < min(rows, self.per_cycle):
+                runs.append(Run(self.block.on(stream), first, cdiv(rows - lane, self.per_cycle)))
+            if extra is not None and rows % self.per_cycle == lane:
+                runs.append(Run(extra.on(stream), 0, 1))
+            sources.append(runs)
+        return f.read_runs(sources, cdiv(total, self.per_cycle))
+
+    def scale_value(self, f: Fragment, head: int, tile: int, p: int) -> Value:
+        """The scale vectors of a tile and pass on ten streams."""
+        assert self.scales is not None
+        first = self._index(head, tile, p)
+        blocks = cdiv(self.shape.lanes_of(p), BLOCK)
+        sources = [[Run(self.scales.on(b), first, 1)] for b in range(blocks)]
+        return f.read_runs([*sources, *[[]] * (10 - blocks)])
+
+
+def _within(
+    axis: int, tile: int, rows: int, per_cycle: int, stride: int, step: int
+) -> tuple[Digit, ...]:
+    """Digits of a row's place within its tile: stream row % per_cycle, then the cycle.
+
+    Tiles are whole cycles, except where there is only one.
+    """
+    if rows > tile and tile % per_cycle:
+        raise ValueError("row tiles of weights are multiples of the rows loaded per cycle")
+    return (
+        Digit(axis, 1, per_cycle, slice=stride),
+        Digit(axis, per_cycle, cdiv(tile, per_cycle), addr=step),
+    )
