@@ -119,7 +119,9 @@ class Kernel(ABC):
         """Codes of every ``in`` tensor of the program; floats are quantised as in *naive*."""
 
     @abstractmethod
-    def decode(self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded) -> dict[str, Array]:
+    def decode(
+        self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded
+    ) -> dict[str, Array]:
         """Results by output name: float32, or int32 for integer sums."""
 
     @abstractmethod

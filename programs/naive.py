@@ -19,9 +19,7 @@ def naive_matmul(a: Array, b: Array, dtype: str) -> NDArray[np.float32]:
     return product
 
 
-def naive_attention(
-    q: Array, k: Array, v: Array, dtype: str, causal: bool
-) -> NDArray[np.float32]:
+def naive_attention(q: Array, k: Array, v: Array, dtype: str, causal: bool) -> NDArray[np.float32]:
     """q [..., heads, seq, d], k and v [..., kv_heads, kv, d] -> o like q.
 
     Inputs rounded to the format (MX blocks along head_dim for q and k, along keys for v); scores,

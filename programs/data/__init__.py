@@ -12,5 +12,8 @@ from numpy.typing import NDArray
 @cache
 def minilm() -> dict[str, NDArray[np.float32]]:
     """q, k, v [12 heads, 256 tokens, 32] of layer 2 of all-MiniLM-L6-v2 on an English text."""
-    with (files("programs.data") / "minilm_attention.npz").open("rb") as file, np.load(file) as data:
+    with (
+        (files("programs.data") / "minilm_attention.npz").open("rb") as file,
+        np.load(file) as data,
+    ):
         return {name: data[name] for name in ("q", "k", "v")}

@@ -7,7 +7,7 @@ Per key head and its group of query rows:
 2. *maximum*: a running maximum over the tiles, then rounds of wrapping lane shift and maximum
    (1, 2, 4, ... lanes) until every lane holds the row's maximum. Rounds of different heads overlap.
 3. *rows*: p = 2^((s - max) c) from the stored scores, straight into the product with the values.
-4. *normalise* as in `programs.lpu.attention`.
+4. *normalise* as in `programs.lpu.attention_plan`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from programs.lpu.attention import Attention
+from programs.lpu.attention_plan import Attention
 from programs.lpu.schedule import Fragment, Schedule, Value
 from programs.lpu.tiles import cdiv
 
@@ -46,8 +46,7 @@ class DecodeAttention(Attention):
         quads = [east[i : i + 4] for i in range(0, len(east) - 3, 4)]
         # Scores are written and read on the eastern side, where p is made.
         self.scores = [
-            self.arena.balanced(quads, 1, self.key_tiles * s.group, "scores")
-            for _ in range(s.keys)
+            self.arena.balanced(quads, 1, self.key_tiles * s.group, "scores") for _ in range(s.keys)
         ]
         # Each stage's maxima twice: the shifted and the direct operand are read at once.
         self.tops = [
@@ -171,4 +170,3 @@ class DecodeAttention(Attention):
 
     def _rows_of(self, head: int) -> Iterator[int]:
         return iter(range(head * self.shape.group, (head + 1) * self.shape.group))
-

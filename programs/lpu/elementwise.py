@@ -55,7 +55,7 @@ class Stage:
         for _ in range(copies):
             width = BYTES_OF[dtype] * self._spread(dtype)
             tiles.append(RowTiles(self.arena, self.quads(side, width), dtype, self.shape, name,
-                                  bank=bank, axes=axes))  # fmt: skip
+                                  banks=(bank,), axes=axes))  # fmt: skip
         if role:
             layouts = tuple(t.layouts()[0] for t in tiles)
             self.tensors.append(Tensor(name, dtype, (self.rows, self.cols), role, layouts))
@@ -93,7 +93,10 @@ class RowsKernel(Kernel):
     """A kernel x [rows, columns] -> y of the same shape; subclasses place fragments."""
 
     machine = "lpu"
-    params: ClassVar[tuple[Param, ...]] = (Param("rows", 256, "rows"), Param("cols", 384, "columns"))
+    params: ClassVar[tuple[Param, ...]] = (
+        Param("rows", 256, "rows"),
+        Param("cols", 384, "columns"),
+    )
     inputs_doc: ClassVar[dict[str, str]] = {"x": "[rows, cols]"}
     outputs_doc: ClassVar[dict[str, str]] = {"y": "[rows, cols] fp32"}
     operands: ClassVar[tuple[str, ...]] = ("x",)
@@ -149,7 +152,9 @@ class RowsKernel(Kernel):
         default = np.full(params["cols"], self.per_column[name], np.float32)
         return arrays.get(name, default)
 
-    def decode(self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded) -> dict[str, Array]:
+    def decode(
+        self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded
+    ) -> dict[str, Array]:
         return {self.output: outputs[self.output].view(np.float32)}
 
     def macs(self, params: Params) -> int:

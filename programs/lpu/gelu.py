@@ -1,7 +1,8 @@
 """y = x Phi(x) with the error function, from exp2 and rsqrt alone.
 
 erfc(z) = (a1 t + a2 t^2 + ... + a5 t^5) exp(-z^2) with t = 1 / (1 + 0.3275911 z) for z >= 0 and an
-absolute error of at most 1.5e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26);
+absolute error of at most 1.5e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions,
+7.1.26);
 and gelu(x) = max(x, 0) - |x| / 2 erfc(|x| / sqrt 2).
 """
 
@@ -20,7 +21,7 @@ A = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 
 
 class GeluKernel(RowsKernel):
-    """Two bursts per tile of rows: t (five copies) and exp(-z^2); then Horner, a copy of t a step."""
+    """Two bursts per tile of rows: t (five copies), exp(-z^2); then Horner, a copy of t a step."""
 
     name = "gelu"
     summary = "y = x Phi(x), with the error function"

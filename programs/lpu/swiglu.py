@@ -1,7 +1,7 @@
 """y = silu(x w_gate) * (x w_up): two products over the same rows, then one pass in the VXM.
 
-silu(g) = g / (1 + 2^(-g log2 e)), the quotient as a squared reciprocal root. Products are stored raw
-(the gate twice, because it is needed before and after its own sigmoid) and combined tile by tile
+silu(g) = g / (1 + 2^(-g log2 e)), the quotient as a squared reciprocal root. Products are stored
+raw (the gate twice, because it is needed before and after its own sigmoid) and combined tile by tile
 while later tiles are still being multiplied.
 """
 
@@ -15,7 +15,7 @@ from emulator.lpu.chip import LpuChip
 from isa.program import Digit, Layout, Program, Tensor
 from programs.encoding import accumulator, encode_operand
 from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, normal
-from programs.lpu.matmul import Matmul
+from programs.lpu.product import Matmul
 from programs.lpu.schedule import Block, Fragment, Schedule, Value
 
 LOG2E = 1.4426950408889634
@@ -81,7 +81,9 @@ class SwigluKernel(Kernel):
             g, again, u = (r.value(f, plane, i, tile, rows) for r in (*gates, ups))
             if factors is not None:
                 g, again, u = (
-                    f.vxm("mul.fp32", f.vxm("cast.int32.fp32", v), self._factor(f, factors[j], rows))
+                    f.vxm(
+                        "mul.fp32", f.vxm("cast.int32.fp32", v), self._factor(f, factors[j], rows)
+                    )
                     for j, v in enumerate((g, again, u))
                 )
             y.store(f, f.vxm("mul.fp32", silu(f, g, again), u), plane, i, tile)
@@ -131,7 +133,9 @@ class SwigluKernel(Kernel):
                 tensors[name] = np.array([of_x * scales.get(weights, 1.0)], np.float32)
         return Encoded(tensors, scales)
 
-    def decode(self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded) -> dict[str, Array]:
+    def decode(
+        self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded
+    ) -> dict[str, Array]:
         return {"y": outputs["y"].view(np.float32)}
 
     def reference(self, params: Params, arrays: Arrays) -> dict[str, Array]:

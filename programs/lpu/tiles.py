@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emulator.lpu.chip import LpuChip
-from isa.program import Digit, Layout
+from isa.program import Digit, Layout, Tensor
 from isa.table import BYTES_OF
 from programs.encoding import is_block_scaled
 from programs.lpu.floor import FEED
@@ -22,6 +22,21 @@ BLOCK = 32  # elements that share a scale
 def cdiv(a: int, b: int) -> int:
     """Ceiling of a / b."""
     return -(-a // b)
+
+
+Layouts = Sequence[tuple[Layout, Layout | None]]  # (elements, block scales) of every copy
+
+
+def operand_tensors(
+    name: str, dtype: str, shape: tuple[int, ...], axis: int, layouts: Layouts
+) -> list[Tensor]:
+    """An input and, for block-scaled formats, its ``.scale`` (blocks of 32 along `axis`)."""
+    tensors = [Tensor(name, dtype, shape, "in", tuple(elements for elements, _ in layouts))]
+    scales = tuple(of_blocks for _, of_blocks in layouts if of_blocks is not None)
+    if scales:
+        blocks = (*shape[:axis], cdiv(shape[axis], BLOCK), *shape[axis + 1 :])
+        tensors.append(Tensor(f"{name}.scale", "e8m0", blocks, "in", scales, pad=127))
+    return tensors
 
 
 @dataclass(frozen=True)
@@ -57,9 +72,12 @@ class RowTiles:
 
     def __init__(
         self, arena: Arena, pool: Sequence[str], dtype: str, shape: Shape3, what: str, *,
-        bank: int = 0, axes: tuple[int | None, int, int] = (0, 1, 2),
+        banks: tuple[int, ...] = (0,), axes: tuple[int | None, int, int] = (0, 1, 2),
     ) -> None:  # fmt: skip
-        """`axes` are the tensor's axes for (heads, rows, depth); no head axis: None."""
+        """`axes` are the tensor's axes for (heads, rows, depth); no head axis: None.
+
+        With two `banks` row tiles alternate between them, group after group.
+        """
         self.axes = axes
         self.shape, self.scaled = shape, is_block_scaled(dtype)
         self.streams = BYTES_OF[dtype] + self.scaled
@@ -68,13 +86,15 @@ class RowTiles:
         self.by_tile = min(shape.tiles, groups // self.by_head)
         used = pool[: self.by_head * self.by_tile * self.streams]
         self.deep_heads = cdiv(shape.heads, self.by_head)
-        self.deep_tiles = cdiv(shape.tiles, self.by_tile)
+        self.deep_tiles = cdiv(shape.tiles, self.by_tile * len(banks))
         size = self.deep_heads * self.deep_tiles * shape.passes * shape.tile
-        self.block = arena.block(used, bank, size, what)
+        self.blocks = [arena.block(used, bank, size, what) for bank in banks]
 
     def layouts(self) -> tuple[Layout, Layout | None]:
         """(elements, block scales or None)."""
-        sh, step = self.shape, self.block.step
+        block, banks = self.blocks[0], len(self.blocks)
+        sh, step = self.shape, block.step
+        to_second = self.blocks[-1].base - block.base
         per_tile = sh.passes * sh.tile * step
 
         head, row, lane = self.axes
@@ -87,14 +107,15 @@ class RowTiles:
             return (
                 *outer,
                 Digit(row, sh.tile, self.by_tile, slice=streams),
-                Digit(row, sh.tile * self.by_tile, self.deep_tiles, addr=per_tile),
+                Digit(row, sh.tile * self.by_tile, banks, addr=to_second),
+                Digit(row, sh.tile * self.by_tile * banks, self.deep_tiles, addr=per_tile),
                 Digit(row, 1, sh.tile, addr=step),
             )
 
         def by_pass(div: int) -> Digit:
             return Digit(lane, div, sh.passes, addr=sh.tile * step)
 
-        slices, base = self.block.slices, self.block.base
+        slices, base = block.slices, block.base
         if not self.scaled:
             own = (*digits(self.streams), by_pass(sh.lanes))
             return Layout(slices, base, own, lane, 1, sh.lanes), None
@@ -116,8 +137,8 @@ class RowTiles:
         runs = self._runs(head, p, first, count)
         if len(runs[0]) != 1:
             raise ValueError("a store stays inside one row tile")
-        at = [self.block.slices.index(part[0].block.slices[0]) for part in runs]
-        f.write(value, self.block.on(*at), runs[0][0].first)
+        slices = tuple(part[0].block.slices[0] for part in runs)
+        f.write(value, runs[0][0].block.on_slices(slices), runs[0][0].first)
 
     def _runs(self, head: int, p: int, first: int, count: int) -> list[list[Run]]:
         sh = self.shape
@@ -127,10 +148,12 @@ class RowTiles:
             tile, within = divmod(row, sh.tile)
             n = min(sh.tile - within, first + count - row)
             at = (head % self.by_head * self.by_tile + tile % self.by_tile) * self.streams
-            index = head // self.by_head * self.deep_tiles + tile // self.by_tile
+            deep, bank = divmod(tile // self.by_tile, len(self.blocks))
+            block = self.blocks[bank]
+            index = head // self.by_head * self.deep_tiles + deep
             start = (index * sh.passes + p) * sh.tile + within
             for part in range(self.streams):
-                sources[part].append(Run(self.block.on(at + part), start, n))
+                sources[part].append(Run(block.on(at + part), start, n))
             row += n
         return sources
 
@@ -171,7 +194,8 @@ class WeightTiles:
         # The place within a tile comes from (row mod tile), so cut the tile out first.
         within = _within(row, sh.tile, sh.rows, self.per_cycle, self.bytes, step)
         elements = Layout(self.block.slices, self.block.base,
-                          (*within, *outer(self.cycles, step, sh.lanes)), lane, 1, sh.lanes)  # fmt: skip
+                          (*within, *outer(self.cycles, step, sh.lanes)),
+                          lane, 1, sh.lanes)  # fmt: skip
         if self.scales is None:
             return elements, None
         blocks = sh.lanes // BLOCK

@@ -15,5 +15,6 @@ from programs.lpu.schedule.memory import Arena, Block
 from programs.lpu.schedule.schedule import Placement, Schedule
 
 __all__ = [
-    "Arena", "Block", "Burst", "Fragment", "Op", "Placement", "Run", "Schedule", "ScheduleError", "Value",
+    "Arena", "Block", "Burst", "Fragment", "Op", "Placement", "Run", "Schedule", "ScheduleError",
+    "Value",
 ]  # fmt: skip

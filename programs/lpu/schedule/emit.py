@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from isa.fields import WORD_BYTES, Alu, Imm, Stream
@@ -42,8 +42,8 @@ def operand_fields(op: Op) -> dict[str, Any]:
     out = op.output
     if "dst" in row.by_name and out is not None and out.direction:
         # A read drives the stream of its own part, other producers the group from their first.
-        part = next(i for i, runs in enumerate(out.parts) if any(p is op for p, _ in runs))
-        fields["dst"] = Stream(out.stream + part, out.direction)
+        first = next(i for i, runs in enumerate(out.parts) if any(p is op for p, _ in runs))
+        fields["dst"] = Stream(out.stream + first, out.direction)
     return fields
 
 
@@ -51,9 +51,9 @@ def _chained(value: Value, op: Op) -> bool:
     return op.queue.startswith("vxm.") and value.parts[0][0][0].queue.startswith("vxm.")
 
 
-def sections(placed: Iterable[Placed], encode: _Encoder | None = None) -> tuple[list[Section], Words]:
+def sections(placed: Iterable[Placed]) -> tuple[list[Section], Words]:
     """Encode every queue's operations in order of time."""
-    encode = encode or _Encoder()
+    encode = _Encoder()
     by_queue: dict[str, list[Placed]] = defaultdict(list)
     for item in placed:
         by_queue[item.op.queue].append(item)
@@ -182,6 +182,3 @@ def expectations(
             for word in indices:
                 expects[queue, word, name] = memo[key]
     return expects
-
-
-__all__ = ["Placed", "Words", "expectations", "operand_fields", "replace", "sections"]

@@ -12,7 +12,7 @@ SHADES = " .:-=+*#"
 
 
 def gantt(schedule: Schedule, width: int, limit: int) -> str:
-    """Units over time (darker = more of the unit's queues busy), then the first `limit` fragments."""
+    """Units over time (darker = more of the unit's queues busy), then `limit` fragments."""
     total = max(schedule.cycles, 1)
     per = -(-total // width)
     busy: dict[str, list[int]] = defaultdict(lambda: [0] * (-(-total // per)))

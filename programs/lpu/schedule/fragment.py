@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from emulator.lpu.chip import LpuChip
 from isa.lpu import LPU
@@ -18,7 +18,7 @@ from programs.lpu.schedule.memory import Block
 
 
 class ScheduleError(ValueError):
-    """A fragment that no cycle can satisfy; the message says which operands disagree by how much."""
+    """A fragment that no cycle can satisfy; the message says which operands disagree."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ class Value:
         return 16 if self.width > 4 else self.width
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True)
+class Run:
     """`count` vectors of a block of one slice: `first`, ``first + step``, ..."""
 
     block: Block
@@ -213,7 +214,7 @@ class Fragment:
         return self._vxm(name, values, operands, (Burst(0, values, n, d),), mask)
 
     def running(self, op: str, x: Value, groups: int = 1) -> Value:
-        """``runmax`` or ``runsum`` over the vectors of `x` in `groups` equal runs; one result each."""
+        """``runmax`` or ``runsum`` over the vectors of `x` in `groups` equal runs, a result each."""
         name, kind = op.split(".")
         total, d = _regular(x.mask)
         n = total // groups
@@ -287,7 +288,8 @@ class Fragment:
                start: bool = True, emit: bool = True) -> Value | None:  # fmt: skip
         """``mm`` of every vector of `activations` into accumulator rows from `row` on.
 
-        With `start` and `emit` nothing stays behind, so all vectors use the one row. Returns the emitted fp32 or int32 rows (with `emit`), else None.
+        With `start` and `emit` nothing stays behind, so all vectors use the one row.
+        Returns the emitted fp32 or int32 rows (with `emit`), else None.
         """
         n, d = _regular(activations.mask)
         values: dict[str, Any] = {"type": dtype, "row": row}
@@ -296,7 +298,12 @@ class Fragment:
         if emit:
             values["emit"] = True
         mode = self.chip.mode(dtype)
-        op = self._op("mm", (f"mxm.{plane}.mm",), (Burst(0, values, n, d, 0 if start and emit else 1),), "mxm.mm")
+        op = self._op(
+            "mm",
+            (f"mxm.{plane}.mm",),
+            (Burst(0, values, n, d, 0 if start and emit else 1),),
+            "mxm.mm",
+        )
         op.hold = mode.cycles_per_mm
         op.latency += op.skew
         self._consume(activations, op, "a", 0)

@@ -36,9 +36,13 @@ class Block:
 
     def on(self, *positions: int) -> Block:
         """The same vectors on some of the slices only; shares the time keeping."""
+        return self.on_slices(tuple(self.slices[p] for p in positions))
+
+    def on_slices(self, slices: tuple[str, ...]) -> Block:
+        """As `on`, by name."""
         part = Block.__new__(Block)
         part.__dict__.update(self.__dict__)
-        part.slices = tuple(self.slices[p] for p in positions)
+        part.slices = slices
         return part
 
 

@@ -276,4 +276,7 @@ def _touched(op: Op) -> Iterator[tuple[Any, Any]]:
     """(indices into the block, cycles after the op's first issue) of every burst."""
     for burst, (first, step, step2, _) in zip(op.bursts, op.indices, strict=True):
         i, j = np.arange(burst.n), np.arange(burst.n2)[:, None]
-        yield (first + i * step + j * step2).ravel(), (burst.rel + i * burst.d + j * burst.d2).ravel()
+        yield (
+            (first + i * step + j * step2).ravel(),
+            (burst.rel + i * burst.d + j * burst.d2).ravel(),
+        )

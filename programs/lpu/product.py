@@ -1,0 +1,321 @@
+"""Products on the LPU: weights stay in the planes, rows stream through them.
+
+The output is cut into weight tiles of `width` columns, dealt out to the planes so that all are
+equally loaded; K is cut into passes of the mode's k, accumulated inside the planes in ascending
+order. Rows go in tiles of at most the accumulator depth. Planes of one row share an activation
+stream and run in lock step; the next pass's weights load while the present one runs. With few rows
+(the decode case) loading is what takes time: then both halves of the outward streams carry weights
+back to back and the few activations slip into the cycle that an install leaves free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from emulator.lpu.chip import LpuChip
+from isa.program import Digit, Layout, Tensor
+from isa.table import BYTES_OF
+from programs.encoding import is_block_scaled
+from programs.lpu.floor import FEED, Floor, lanes_per_cycle, plan_floor, widest_tile
+from programs.lpu.schedule import Arena, Block, Fragment, Run, Schedule, Value
+from programs.lpu.tiles import BLOCK, RowTiles, Shape3, cdiv, operand_tensors
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How m x n x k is cut. Planes form a grid of `pm` rows (of m) by `pn` columns (of n)."""
+
+    m: int
+    n: int
+    k: int
+    pm: int
+    pn: int
+    width: int  # columns of a weight tile
+    tiles: int  # weight tiles per plane, one after another
+    passes: int  # of k
+    depth: int  # k of one pass
+    rows: int  # rows of a row tile
+    row_tiles: int  # per plane
+    streaming: bool  # few rows: bound by loading weights
+
+    @property
+    def chunk(self) -> int:
+        """Rows of one row of planes."""
+        return self.rows * self.row_tiles
+
+
+def choose_tiling(floor: Floor, dtype: str, m: int, n: int, k: int) -> Tiling:
+    """The cheapest grid of planes: fewest passes times rows, then fewest weight copies."""
+    mode = floor.chip.mode(dtype)
+    planes = floor.chip.mxm.planes // mode.planes
+    widest, step = widest_tile(floor, dtype), lanes_per_cycle(floor, dtype)
+    passes = cdiv(k, mode.k)
+    best: tuple[tuple[int, int], Tiling] | None = None
+    for pn in (p for p in range(planes, 0, -1) if planes % p == 0):
+        pm = min(planes // pn, m)
+        tiles = cdiv(n, pn * widest)
+        width = cdiv(cdiv(n, pn * tiles), step) * step
+        row_tiles = cdiv(cdiv(m, pm), floor.chip.mxm.acc_rows)
+        rows = cdiv(m, pm * row_tiles)
+        load = cdiv(width, step)
+        cost = passes * tiles * row_tiles * max(rows + 1, load + 1)
+        tiling = Tiling(m, n, k, pm, pn, width, tiles, passes, mode.k, rows, row_tiles,
+                        rows < 2 * load)  # fmt: skip
+        if best is None or (cost, pm) < best[0]:
+            best = (cost, pm), tiling
+    assert best is not None
+    return best[1]
+
+
+class Matmul:
+    """One product under construction: tensors in SRAM, then the schedule.
+
+    Also the building block of kernels that multiply (swiglu): `product` can be given a function
+    that consumes the emitted rows instead of storing them.
+    """
+
+    def __init__(self, chip: LpuChip, dtype: str, m: int, n: int, k: int) -> None:
+        self.chip, self.dtype = chip, dtype
+        self.floor = plan_floor(chip)
+        self.tiling = choose_tiling(self.floor, dtype, m, n, k)
+        self.arena = Arena(chip)
+        mode = chip.mode(dtype)
+        self.planes = tuple(range(0, chip.mxm.planes, mode.planes))
+        self.bytes = BYTES_OF[dtype]
+        self.scaled = is_block_scaled(dtype)
+        self.blocks_per_pass = mode.k // BLOCK
+
+    # ---- where tensors lie -----------------------------------------------------------------
+
+    def place_activations(self, name: str) -> tuple[list[Tensor], dict[str, RowTiles]]:
+        """a [m, k], a copy in each hemisphere: (tensors, rows by hemisphere)."""
+        t = self.tiling
+        shape = Shape3(1, t.m, t.k, t.rows, t.depth)
+        banks = (0,) if self.floor.shared else (0, 1)
+        sides = sorted({self.chip.plane_side(p) for p in self.planes[: t.pm * t.pn]}, reverse=True)
+        tiles = {
+            side: RowTiles(self.arena, self.floor.pool[side], self.dtype, shape, f"rows of {name}",
+                           banks=banks, axes=(None, 0, 1)) for side in sides
+        }  # fmt: skip
+        layouts = [rows.layouts() for rows in tiles.values()]
+        return operand_tensors(name, self.dtype, (t.m, t.k), 1, layouts), tiles
+
+    def place_weights(self, name: str) -> tuple[list[Tensor], Weights]:
+        """b [k, n]: column n of a tile is one weight vector; 16 slices feed 16 streams."""
+        t = self.tiling
+        per_cycle = lanes_per_cycle(self.floor, self.dtype)
+        feed = per_cycle * self.bytes
+        depth = t.width // per_cycle
+        slices = [s for p in self.planes[: t.pm * t.pn] for s in self.floor.weights[p][:feed]]
+        block = self.arena.block(slices, 0, t.passes * t.tiles * depth, f"weights {name}")
+        elements, scale_layouts = [], []
+        for row in range(t.pm):
+            mine = tuple(slices[row * t.pn * feed : (row + 1) * t.pn * feed])
+            elements.append(Layout(mine, block.base, (
+                Digit(1, 1, per_cycle, slice=self.bytes),
+                Digit(1, per_cycle, depth, addr=block.step),
+                Digit(1, t.width, t.pn, slice=feed),
+                Digit(1, t.width * t.pn, t.tiles, addr=depth * block.step),
+                Digit(0, t.depth, t.passes, addr=t.tiles * depth * block.step),
+            ), 0, 1, t.depth))  # fmt: skip
+        # A tile's digit restarts at every tile only if widths are whole cycles.
+        assert t.width % per_cycle == 0
+        scales = None
+        if self.scaled:
+            scales = self.arena.block(slices, 0, t.passes * t.tiles, f"scales of {name}")
+            for row in range(t.pm):
+                mine = tuple(slices[row * t.pn * feed : (row + 1) * t.pn * feed])
+                scale_layouts.append(Layout(mine, scales.base, (
+                    Digit(0, 1, self.blocks_per_pass, slice=1),
+                    Digit(0, self.blocks_per_pass, t.passes, addr=t.tiles * scales.step),
+                    Digit(1, t.width, t.pn, slice=feed),
+                    Digit(1, t.width * t.pn, t.tiles, addr=scales.step),
+                ), 1, 1, t.width))  # fmt: skip
+        layouts = list(zip_longest(elements, scale_layouts))
+        tensors = operand_tensors(name, self.dtype, (t.k, t.n), 0, layouts)
+        return tensors, Weights(t, block, scales, feed, per_cycle, self.bytes, depth)
+
+    def place_results(
+        self, name: str, dtype: str, quad: int | None = None
+    ) -> tuple[Tensor, Results]:
+        """c [m, n] of 4-byte elements: each plane's tiles in bank 1 of its own slices.
+
+        With `quad` all in that one of the plane's groups of four slices, so that several results
+        can be read at once.
+        """
+        t = self.tiling
+        have = len(self.floor.weights[0]) // 4 if quad is None else 1
+        left = 0 if quad is None else 4 * quad
+        groups = next(g for g in range(min(have, t.row_tiles), 0, -1)
+                      if t.pm == 1 or t.row_tiles % g == 0)  # fmt: skip
+        deep = cdiv(t.row_tiles, groups)
+        slices = [
+            s for p in self.planes[: t.pm * t.pn]
+            for s in self.floor.weights[p][left : left + 4 * groups]
+        ]  # fmt: skip
+        block = self.arena.block(slices, 1, deep * t.tiles * t.rows, f"results {name}")
+        step = block.step
+        layout = Layout(tuple(slices), block.base, (
+            Digit(1, t.width, t.pn, slice=4 * groups),
+            Digit(1, t.width * t.pn, t.tiles, addr=t.rows * step),
+            Digit(0, t.chunk, t.pm, slice=t.pn * 4 * groups),
+            Digit(0, t.rows, groups, slice=4),
+            Digit(0, t.rows * groups, deep, addr=t.tiles * t.rows * step),
+            Digit(0, 1, t.rows, addr=step),
+        ), 1, 1, t.width)  # fmt: skip
+        return Tensor(name, dtype, (t.m, t.n), "out", (layout,)), Results(t, block, groups)
+
+    # ---- the schedule ----------------------------------------------------------------------
+
+    def product(self, schedule: Schedule, a: dict[str, RowTiles], b: Weights, *c: Results) -> None:
+        """Place all fragments of c = a b; each of several `c` gets a copy."""
+        t = self.tiling
+        order = [(i, tile, p) for i in range(t.row_tiles) for tile in range(t.tiles)
+                 for p in range(t.passes)]  # fmt: skip
+        grid = [(row, self.planes[row * t.pn : (row + 1) * t.pn]) for row in range(t.pm)]
+        if not t.streaming:
+            for step in order:
+                for row, planes in grid:
+                    self._load(schedule, b, row, planes, step)
+                    self._install(schedule, row, planes, step)
+                for row, planes in grid:
+                    self._run(schedule, a, c, row, planes, step)
+            return
+        # Loads lead by one pass, so that they take the streams first and activations fit between.
+        for ahead, step in zip([*order[1:], None], order, strict=True):
+            if step == order[0]:
+                for row, planes in grid:
+                    self._load(schedule, b, row, planes, step)
+            for row, planes in grid:
+                self._install(schedule, row, planes, step)
+            if ahead is not None:
+                for row, planes in grid:
+                    self._load(schedule, b, row, planes, ahead)
+            for row, planes in grid:
+                for plane in planes:
+                    self._run(schedule, a, c, row, (plane,), step)
+
+    def stored_tiles(self) -> list[tuple[int, int, int, int]]:
+        """(plane index, row tile, weight tile, rows) of every stored tile of the result."""
+        t = self.tiling
+        return [
+            (row * t.pn + column, i, tile, n)
+            for i in range(t.row_tiles) for tile in range(t.tiles) for row in range(t.pm)
+            for column in range(t.pn)
+            if (n := self._rows(row, i)) and self._columns(self.planes[column], tile)
+        ]  # fmt: skip
+
+    def _columns(self, plane: int, tile: int) -> int:
+        """Columns of a plane's weight tile (0: nothing to do)."""
+        t = self.tiling
+        index = tile * t.pn + self.planes.index(plane) % t.pn
+        return max(0, min(t.width, t.n - index * t.width))
+
+    def _busy(self, row: int, planes: tuple[int, ...], step: tuple[int, int, int]) -> list[int]:
+        if self._rows(row, step[0]) == 0:
+            return []
+        return [p for p in planes if self._columns(p, step[1])]
+
+    def _rows(self, row: int, i: int) -> int:
+        t = self.tiling
+        return max(0, min(t.rows, t.m - row * t.chunk - i * t.rows))
+
+    def _load(self, schedule: Schedule, b: Weights, row: int, planes: tuple[int, ...],
+              step: tuple[int, int, int]) -> None:  # fmt: skip
+        t = self.tiling
+        _, tile, p = step
+        lanes = min(t.depth, t.k - p * t.depth)
+        # With many rows the activations hold a stream of the upper half all the time.
+        groups = (0, 16) if t.streaming else (0,)
+        for plane in self._busy(row, planes, step):
+            index = self.planes.index(plane)
+            rows = self._columns(plane, tile)
+            f = schedule.fragment(f"load plane {plane} tile {tile} pass {p}")
+            f.load_weights(plane, self.dtype, b.value(f, index, tile, p, rows), rows, lanes, groups)
+            schedule.planes.load(f)
+            if self.scaled:
+                f = schedule.fragment(f"scales plane {plane} tile {tile} pass {p}")
+                value = b.scale_value(f, index, tile, p, cdiv(lanes, BLOCK))
+                f.load_scales(plane, self.dtype, value, groups)
+                schedule.planes.load(f)
+
+    def _install(self, schedule: Schedule, row: int, planes: tuple[int, ...],
+                 step: tuple[int, int, int]) -> None:  # fmt: skip
+        for plane in self._busy(row, planes, step):
+            schedule.planes.install(plane)
+
+    def _run(self, schedule: Schedule, a: dict[str, RowTiles], c: tuple[Results, ...], row: int,
+             planes: tuple[int, ...], step: tuple[int, int, int]) -> None:  # fmt: skip
+        t = self.tiling
+        i, tile, p = step
+        busy, n = self._busy(row, planes, step), self._rows(row, i)
+        if not busy:
+            return
+        # Planes of one hemisphere run in lock step, so that rows are read once.
+        for side in sorted({self.chip.plane_side(q) for q in busy}, reverse=True):
+            f = schedule.fragment(f"rows {row * t.chunk + i * t.rows}.. tile {tile} pass {p}")
+            x = a[side].value(f, 0, p, row * t.chunk + i * t.rows, n)
+            for plane in (q for q in busy if self.chip.plane_side(q) == side):
+                out = f.matmul(plane, self.dtype, x, start=p == 0, emit=p == t.passes - 1)
+                if out is None:
+                    continue
+                for copy in c:
+                    copy.store(f, out, self.planes.index(plane), i, tile)
+            schedule.planes.run(f)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """b in SRAM: `feed` slices per plane."""
+
+    tiling: Tiling
+    block: Block
+    scales: Block | None
+    feed: int
+    per_cycle: int
+    bytes: int
+    depth: int
+
+    def value(self, f: Fragment, plane: int, tile: int, p: int, rows: int) -> Value:
+        """The weight vectors of `rows` output lanes on 16 streams."""
+        first = (p * self.tiling.tiles + tile) * self.depth
+        sources: list[list[Run]] = []
+        for stream in range(FEED):
+            lane = stream // self.bytes
+            if lane >= min(rows, self.per_cycle):
+                sources.append([])
+                continue
+            count = cdiv(rows - lane, self.per_cycle)
+            sources.append([Run(self.block.on(plane * self.feed + stream), first, count)])
+        return f.read_runs(sources, cdiv(rows, self.per_cycle))
+
+    def scale_value(self, f: Fragment, plane: int, tile: int, p: int, blocks: int) -> Value:
+        """The scale vectors of one pass on ten streams."""
+        assert self.scales is not None
+        first = p * self.tiling.tiles + tile
+        sources = [[Run(self.scales.on(plane * self.feed + b), first, 1)] for b in range(blocks)]
+        return f.read_runs([*sources, *[[]] * (10 - blocks)])
+
+
+@dataclass(frozen=True)
+class Results:
+    """c in SRAM: `groups` groups of four byte planes per plane."""
+
+    tiling: Tiling
+    block: Block
+    groups: int
+
+    def _place(self, plane: int, i: int, tile: int) -> tuple[Block, int]:
+        at = (plane * self.groups + i % self.groups) * 4
+        first = (i // self.groups * self.tiling.tiles + tile) * self.tiling.rows
+        return self.block.on(*range(at, at + 4)), first
+
+    def store(self, f: Fragment, rows: Value, plane: int, i: int, tile: int) -> None:
+        """Write rows of row tile `i` (of the plane's), weight tile `tile`."""
+        f.write(rows, *self._place(plane, i, tile))
+
+    def value(self, f: Fragment, plane: int, i: int, tile: int, n: int) -> Value:
+        """Read them back."""
+        block, first = self._place(plane, i, tile)
+        return f.read(block, first, n)
