@@ -10,7 +10,7 @@ from emulator.lpu.chip import LpuChip
 from isa.program import Program
 from programs.encoding import accumulator, encode_operand
 from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, normal
-from programs.lpu.product import Matmul
+from programs.lpu.product import Matmul, first_fit
 from programs.lpu.schedule import Schedule
 from programs.naive import naive_matmul
 
@@ -43,14 +43,17 @@ class MatmulKernel(Kernel):
 
     def build(self, chip: LpuChip, dtype: str, params: Params) -> Program:
         m, n, k = (int(params[p]) for p in ("m", "n", "k"))
-        work = Matmul(chip, dtype, m, n, k)
-        tensors_a, a = work.place_activations("a")
-        tensors_b, b = work.place_weights("b")
-        out, c = work.place_results("c", accumulator(dtype))
-        schedule = Schedule(chip, f"matmul {m}x{n}x{k} {dtype}")
-        work.product(schedule, a, b, c)
-        meta = {"kernel": self.name, "dtype": dtype, "shape": {"m": m, "n": n, "k": k}}
-        return schedule.program([*tensors_a, *tensors_b, out], meta)
+
+        def build(work: Matmul) -> Program:
+            tensors_a, a = work.place_activations("a")
+            tensors_b, b = work.place_weights("b")
+            out, c = work.place_results("c", accumulator(dtype))
+            schedule = Schedule(chip, f"matmul {m}x{n}x{k} {dtype}")
+            work.product(schedule, a, b, c)
+            meta = {"kernel": self.name, "dtype": dtype, "shape": {"m": m, "n": n, "k": k}}
+            return schedule.program([*tensors_a, *tensors_b, out], meta)
+
+        return first_fit(chip, dtype, m, n, k, build)
 
     def inputs(self, params: Params, seed: int) -> dict[str, Array]:
         m, n, k = (int(params[p]) for p in ("m", "n", "k"))

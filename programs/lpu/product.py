@@ -10,13 +10,17 @@ back to back and the few activations slip into the cycle that an install leaves 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import TypeVar
 
 from emulator.lpu.chip import LpuChip
 from isa.program import Digit, Layout, Tensor
 from isa.table import BYTES_OF
 from programs.encoding import is_block_scaled
+from programs.kernel import KernelError
 from programs.lpu.floor import FEED, Floor, lanes_per_cycle, plan_floor, widest_tile
 from programs.lpu.schedule import Arena, Block, Fragment, Run, Schedule, Value
 from programs.lpu.tiles import BLOCK, RowTiles, Shape3, cdiv, operand_tensors
@@ -45,13 +49,13 @@ class Tiling:
         return self.rows * self.row_tiles
 
 
-def choose_tiling(floor: Floor, dtype: str, m: int, n: int, k: int) -> Tiling:
-    """The cheapest grid of planes: fewest passes times rows, then fewest weight copies."""
+def tilings(floor: Floor, dtype: str, m: int, n: int, k: int) -> list[Tiling]:
+    """Grids of planes, the cheapest first: fewest passes times rows, then fewest weight copies."""
     mode = floor.chip.mode(dtype)
     planes = floor.chip.mxm.planes // mode.planes
     widest, step = widest_tile(floor, dtype), lanes_per_cycle(floor, dtype)
     passes = cdiv(k, mode.k)
-    best: tuple[tuple[int, int], Tiling] | None = None
+    ranked: list[tuple[tuple[int, int], Tiling]] = []
     for pn in (p for p in range(planes, 0, -1) if planes % p == 0):
         pm = min(planes // pn, m)
         tiles = cdiv(n, pn * widest)
@@ -62,10 +66,25 @@ def choose_tiling(floor: Floor, dtype: str, m: int, n: int, k: int) -> Tiling:
         cost = passes * tiles * row_tiles * max(rows + 1, load + 1)
         tiling = Tiling(m, n, k, pm, pn, width, tiles, passes, mode.k, rows, row_tiles,
                         rows < 2 * load)  # fmt: skip
-        if best is None or (cost, pm) < best[0]:
-            best = (cost, pm), tiling
-    assert best is not None
-    return best[1]
+        ranked.append(((cost, pm), tiling))
+    return [tiling for _, tiling in sorted(ranked, key=lambda entry: entry[0])]
+
+
+Built = TypeVar("Built")
+
+
+def first_fit(
+    chip: LpuChip, dtype: str, m: int, n: int, k: int, build: Callable[[Matmul], Built]
+) -> Built:
+    """`build` with the cheapest tiling whose tensors fit the SRAM.
+
+    `KernelError` of the most frugal one where none does.
+    """
+    candidates = tilings(plan_floor(chip), dtype, m, n, k)
+    for tiling in candidates[:-1]:
+        with suppress(KernelError):
+            return build(Matmul(chip, dtype, tiling))
+    return build(Matmul(chip, dtype, candidates[-1]))
 
 
 class Matmul:
@@ -75,13 +94,14 @@ class Matmul:
     that consumes the emitted rows instead of storing them.
     """
 
-    def __init__(self, chip: LpuChip, dtype: str, m: int, n: int, k: int) -> None:
-        self.chip, self.dtype = chip, dtype
+    def __init__(self, chip: LpuChip, dtype: str, tiling: Tiling) -> None:
+        self.chip, self.dtype, self.tiling = chip, dtype, tiling
         self.floor = plan_floor(chip)
-        self.tiling = choose_tiling(self.floor, dtype, m, n, k)
         self.arena = Arena(chip)
         mode = chip.mode(dtype)
         self.planes = tuple(range(0, chip.mxm.planes, mode.planes))
+        # Both planes of a pair bring their slices: passes alternate between the two sets.
+        self.sets = 1 if self.floor.shared else mode.planes
         self.bytes = BYTES_OF[dtype]
         self.scaled = is_block_scaled(dtype)
         self.blocks_per_pass = mode.k // BLOCK
@@ -106,26 +126,29 @@ class Matmul:
         t = self.tiling
         per_cycle = lanes_per_cycle(self.floor, self.dtype)
         feed = per_cycle * self.bytes
-        depth = t.width // per_cycle
-        slices = [s for p in self.planes[: t.pm * t.pn] for s in self.floor.weights[p][:feed]]
-        block = self.arena.block(slices, 0, t.passes * t.tiles * depth, f"weights {name}")
+        depth, deep = t.width // per_cycle, cdiv(t.passes, self.sets)
+        per_plane, per_row = feed * self.sets, feed * self.sets * t.pn
+        slices = [s for p in self.planes[: t.pm * t.pn] for s in self._slices(p, feed)]
+        block = self.arena.block(slices, 0, deep * t.tiles * depth, f"weights {name}")
         elements, scale_layouts = [], []
         for row in range(t.pm):
-            mine = tuple(slices[row * t.pn * feed : (row + 1) * t.pn * feed])
+            mine = tuple(slices[row * per_row : (row + 1) * per_row])
             elements.append(Layout(mine, block.base, (
                 Digit(1, 1, per_cycle, slice=self.bytes),
                 Digit(1, per_cycle, depth, addr=block.step),
-                Digit(1, t.width, t.pn, slice=feed),
+                Digit(1, t.width, t.pn, slice=per_plane),
                 Digit(1, t.width * t.pn, t.tiles, addr=depth * block.step),
-                Digit(0, t.depth, t.passes, addr=t.tiles * depth * block.step),
+                Digit(0, t.depth, self.sets, slice=feed),
+                Digit(0, t.depth * self.sets, deep, addr=t.tiles * depth * block.step),
             ), 0, 1, t.depth))  # fmt: skip
         # A tile's digit restarts at every tile only if widths are whole cycles.
         assert t.width % per_cycle == 0
         scales = None
         if self.scaled:
+            assert self.sets == 1, "block-scaled formats use one plane"
             scales = self.arena.block(slices, 0, t.passes * t.tiles, f"scales of {name}")
             for row in range(t.pm):
-                mine = tuple(slices[row * t.pn * feed : (row + 1) * t.pn * feed])
+                mine = tuple(slices[row * per_row : (row + 1) * per_row])
                 scale_layouts.append(Layout(mine, scales.base, (
                     Digit(0, 1, self.blocks_per_pass, slice=1),
                     Digit(0, self.blocks_per_pass, t.passes, addr=t.tiles * scales.step),
@@ -134,7 +157,13 @@ class Matmul:
                 ), 1, 1, t.width))  # fmt: skip
         layouts = list(zip_longest(elements, scale_layouts))
         tensors = operand_tensors(name, self.dtype, (t.k, t.n), 0, layouts)
-        return tensors, Weights(t, block, scales, feed, per_cycle, self.bytes, depth)
+        weights = Weights(t, block, scales, feed, self.sets, per_cycle, self.bytes, depth)
+        return tensors, weights
+
+    def _slices(self, plane: int, feed: int) -> list[str]:
+        """The slices of a plane (of a pair: of both), `feed` of each set."""
+        sets = self.floor.weights[plane : plane + self.sets]
+        return [s for names in sets for s in names[:feed]]
 
     def place_results(
         self, name: str, dtype: str, quad: int | None = None
@@ -145,14 +174,14 @@ class Matmul:
         can be read at once.
         """
         t = self.tiling
-        have = len(self.floor.weights[0]) // 4 if quad is None else 1
+        have = len(self._slices(0, FEED)) // 4 if quad is None else 1
         left = 0 if quad is None else 4 * quad
         groups = next(g for g in range(min(have, t.row_tiles), 0, -1)
                       if t.pm == 1 or t.row_tiles % g == 0)  # fmt: skip
         deep = cdiv(t.row_tiles, groups)
         slices = [
             s for p in self.planes[: t.pm * t.pn]
-            for s in self.floor.weights[p][left : left + 4 * groups]
+            for s in self._slices(p, FEED)[left : left + 4 * groups]
         ]  # fmt: skip
         block = self.arena.block(slices, 1, deep * t.tiles * t.rows, f"results {name}")
         step = block.step
@@ -273,13 +302,16 @@ class Weights:
     block: Block
     scales: Block | None
     feed: int
+    sets: int
     per_cycle: int
     bytes: int
     depth: int
 
     def value(self, f: Fragment, plane: int, tile: int, p: int, rows: int) -> Value:
         """The weight vectors of `rows` output lanes on 16 streams."""
-        first = (p * self.tiling.tiles + tile) * self.depth
+        deep, part = divmod(p, self.sets)
+        first = (deep * self.tiling.tiles + tile) * self.depth
+        at = (plane * self.sets + part) * self.feed
         sources: list[list[Run]] = []
         for stream in range(FEED):
             lane = stream // self.bytes
@@ -287,7 +319,7 @@ class Weights:
                 sources.append([])
                 continue
             count = cdiv(rows - lane, self.per_cycle)
-            sources.append([Run(self.block.on(plane * self.feed + stream), first, count)])
+            sources.append([Run(self.block.on(at + stream), first, count)])
         return f.read_runs(sources, cdiv(rows, self.per_cycle))
 
     def scale_value(self, f: Fragment, plane: int, tile: int, p: int, blocks: int) -> Value:

@@ -1,8 +1,8 @@
 """y = silu(x w_gate) * (x w_up): two products over the same rows, then one pass in the VXM.
 
 silu(g) = g / (1 + 2^(-g log2 e)), the quotient as a squared reciprocal root. Products are stored
-raw (the gate twice, because it is needed before and after its own sigmoid) and combined tile by tile
-while later tiles are still being multiplied.
+raw (the gate twice, because it is needed before and after its own sigmoid) and combined tile by
+tile while later tiles are still being multiplied.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from emulator.lpu.chip import LpuChip
 from isa.program import Digit, Layout, Program, Tensor
 from programs.encoding import accumulator, encode_operand
 from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, normal
-from programs.lpu.product import Matmul
+from programs.lpu.product import Matmul, first_fit
 from programs.lpu.schedule import Block, Fragment, Schedule, Value
 
 LOG2E = 1.4426950408889634
@@ -58,7 +58,13 @@ class SwigluKernel(Kernel):
 
     def build(self, chip: LpuChip, dtype: str, params: Params) -> Program:
         m, n, k = (params[name] for name in ("m", "n", "k"))
-        work = Matmul(chip, dtype, m, n, k)
+        label = f"swiglu {m}x{n}x{k} {dtype}"
+        schedule, tensors = first_fit(chip, dtype, m, n, k, lambda work: self._plan(work, label))
+        meta = {"kernel": self.name, "dtype": dtype, "shape": {"m": m, "n": n, "k": k}}
+        return schedule.program(tensors, meta)
+
+    def _plan(self, work: Matmul, label: str) -> tuple[Schedule, list[Tensor]]:
+        chip, dtype = work.chip, work.dtype
         if len(work.floor.weights[0]) < 16:
             raise KernelError(
                 f"swiglu needs 16 slices a side to read three products at once; {chip.name} has"
@@ -73,7 +79,7 @@ class SwigluKernel(Kernel):
         out, y = work.place_results("y", "fp32", 3)
         tensors += [*gate_tensors, *up_tensors, out]
         factors = self._factors(work, tensors) if raw == "int32" else None
-        schedule = Schedule(chip, f"swiglu {m}x{n}x{k} {dtype}")
+        schedule = Schedule(chip, label)
         work.product(schedule, x, gate, *gates)
         work.product(schedule, x, up, ups)
         for plane, i, tile, rows in work.stored_tiles():
@@ -88,8 +94,7 @@ class SwigluKernel(Kernel):
                 )
             y.store(f, f.vxm("mul.fp32", silu(f, g, again), u), plane, i, tile)
             schedule.place(f)
-        meta = {"kernel": self.name, "dtype": dtype, "shape": {"m": m, "n": n, "k": k}}
-        return schedule.program(tensors, meta)
+        return schedule, tensors
 
     @staticmethod
     def _factor(f: Fragment, block: Block, rows: int) -> Value:

@@ -214,7 +214,7 @@ class Fragment:
         return self._vxm(name, values, operands, (Burst(0, values, n, d),), mask)
 
     def running(self, op: str, x: Value, groups: int = 1) -> Value:
-        """``runmax`` or ``runsum`` over the vectors of `x` in `groups` equal runs, a result each."""
+        """``runmax`` or ``runsum`` over `x` in `groups` equal runs of vectors; a result each."""
         name, kind = op.split(".")
         total, d = _regular(x.mask)
         n = total // groups

@@ -56,7 +56,7 @@ def describe(key: Key) -> str:
         return f"stream s{index}.{direction} ({'west' if half == 'w' else 'east'} half)"
     if kind == "bank":
         return f"bank {rest[1]} of slice {rest[0]} ({rest[2]} port)"
-    return f"queue {rest[0]}"
+    return f"{kind} {rest[0]}" if kind == "queue" else f"the {kind} of {rest[0]}"
 
 
 class Hit(NamedTuple):

@@ -213,13 +213,8 @@ class Schedule:
         free = [op for op in fragment.ops if len(op.queues) > 1]
         # Those with fewer candidates (large ALUs) choose first.
         for op in sorted(free, key=lambda o: len(o.queues)):
-            assert op.time is not None
-            mask = op.mask()
-            if op.name in RUNNING:  # the running value occupies its ALU from start to emit
-                mask = (1 << mask.bit_length()) - 1
             yield [
-                (_setter(op, "queue", queue), [Claim(("queue", queue), op.time, mask)])
-                for queue in op.queues
+                (_setter(op, "queue", queue), self._queue_claims(op, queue)) for queue in op.queues
             ]
         for value in sorted(fragment.values, key=lambda v: -v.width):
             if value.direction == "":
@@ -229,6 +224,20 @@ class Schedule:
                 (_setter(value, "stream", first), self._stream_claims(value, first))
                 for first in firsts
             ]
+
+    @staticmethod
+    def _queue_claims(op: Op, queue: str) -> list[Claim]:
+        """An ALU or SXM port in use, and the cycles in which an ALU delivers."""
+        assert op.time is not None
+        mask = op.mask()
+        if op.name in RUNNING:  # the running value occupies its ALU from start to emit
+            mask = (1 << mask.bit_length()) - 1
+        claims = [Claim(("queue", queue), op.time, mask)]
+        if queue.startswith("vxm.") and op.output is not None:
+            # One result per ALU and cycle, also where latencies differ.
+            delay = op.output.parts[0][0][1]
+            claims.append(Claim(("result", queue), op.time + op.latency - delay, op.output.mask))
+        return claims
 
     # ---- the program -------------------------------------------------------------------------
 
