@@ -65,6 +65,8 @@ class Shape:
 class Attention:
     """One attention under construction: tensors in SRAM, then the schedule."""
 
+    keys_stream = True  # past queries that are weights, to find the maxima
+
     def __init__(self, chip: LpuChip, dtype: str, shape: Shape) -> None:
         self.chip, self.dtype, self.shape = chip, dtype, shape
         self.mode = chip.mode(dtype)
@@ -116,20 +118,23 @@ class Attention:
         k = Shape3(s.keys, s.kv, s.dim, self.k_tile, lanes)
         v = Shape3(s.keys, s.dim, s.kv, min(self.mode.n, s.dim), self.k_tile)
         self.q_rows = RowTiles(self.arena, west[:half], self.dtype, q, "q")
-        self.k_rows = RowTiles(self.arena, west[half:], self.dtype, k, "k")
-        self.q_weights = WeightTiles(
-            self.chip, self.arena, self.feed["w", 0], self.dtype, q, 1, "q"
-        )
+        of_q, of_k = [self.q_rows.layouts()], []
+        if self.keys_stream:
+            self.k_rows = RowTiles(self.arena, west[half:], self.dtype, k, "k")
+            of_k.append(self.k_rows.layouts())
+            self.q_weights = WeightTiles(
+                self.chip, self.arena, self.feed["w", 0], self.dtype, q, 1, "q"
+            )
+            of_q.append(self.q_weights.layouts())
         self.k_weights = WeightTiles(
             self.chip, self.arena, self.feed["w", 1], self.dtype, k, 1, "k"
         )
         self.v_weights = WeightTiles(
             self.chip, self.arena, self.feed["e", 0], self.dtype, v, 2, "v"
         )
-        layouts = [self.q_rows.layouts(), self.q_weights.layouts()]
-        self._operand("q", (s.queries, s.seq, s.dim), 2, layouts)
-        layouts = [self.k_rows.layouts(), self.k_weights.layouts()]
-        self._operand("k", (s.keys, s.kv, s.dim), 2, layouts)
+        of_k.append(self.k_weights.layouts())
+        self._operand("q", (s.queries, s.seq, s.dim), 2, of_q)
+        self._operand("k", (s.keys, s.kv, s.dim), 2, of_k)
         self._operand("v", (s.keys, s.kv, s.dim), 1, [self.v_weights.layouts()])
 
     def _operand(self, name: str, shape: tuple[int, ...], axis: int, layouts: Layouts) -> None:

@@ -36,6 +36,8 @@ def shift_rounds(lanes: int) -> list[int]:
 class DecodeAttention(Attention):
     """One query per head against a cache of keys and values."""
 
+    keys_stream = False
+
     def _query_tile(self) -> int:
         return 1
 
@@ -43,15 +45,15 @@ class DecodeAttention(Attention):
         s, east = self.shape, self.pool["e"]
         self.key_tiles = cdiv(s.kv, self.k_tile)
         rounds = len(shift_rounds(self.chip.lanes))
-        quads = [east[i : i + 4] for i in range(0, len(east) - 3, 4)]
-        # Scores are written and read on the eastern side, where p is made.
+        # All scratch is on the eastern side, where p is made. Scores and maxima are read in the
+        # same cycles, and so are the shifted and the direct maximum, of which there are copies.
+        first, second, *quads = [east[i : i + 4] for i in range(0, len(east) - 3, 4)]
         self.scores = [
             self.arena.balanced(quads, 1, self.key_tiles * s.group, "scores") for _ in range(s.keys)
         ]
-        # Each stage's maxima twice: the shifted and the direct operand are read at once.
         self.tops = [
             [
-                [self.arena.balanced(quads, 1, s.group, "row maxima") for _ in range(2)]
+                [self.arena.block(quad, 1, s.group, "row maxima") for quad in (first, second)]
                 for _ in range(rounds + 1)
             ]
             for _ in range(s.keys)

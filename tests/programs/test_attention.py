@@ -20,7 +20,9 @@ def check(chip, dtype, **given):
     o = KERNEL.decode(dtype, params, result.outputs, encoded)["o"]
     exact = KERNEL.reference(params, arrays)["o"]
     naive = KERNEL.naive(dtype, params, arrays)["o"]
-    error, limit = np.abs(o - exact).max(), 2 * np.abs(naive - exact).max()
+    # A few roundings of the fp32 result are allowed where naive happens to be exact.
+    floor = 4 * np.spacing(np.float32(np.abs(exact).max()))
+    error, limit = np.abs(o - exact).max(), 2 * np.abs(naive - exact).max() + floor
     assert error <= limit, f"{error:.3g} > {limit:.3g}"
     return result
 

@@ -120,11 +120,13 @@ class Schedule:
                 continue
             assert op.time is not None
             for where, when in _touched(op):
+                at = start + op.time + when
                 if op.name == "read":
                     known = op.block.last_read
-                    known[where] = np.maximum(known[where], start + op.time + when)
                 else:
-                    op.block.ready[where] = start + op.time + when + op.latency + 1
+                    known, at = op.block.ready, at + op.latency + 1
+                # The byte planes of a block share the record; the latest counts.
+                known[where] = np.maximum(known[where], at)
 
     # ---- claims ------------------------------------------------------------------------------
 
