@@ -1,0 +1,358 @@
+"""Tensors into SRAM and back, as `isa.program.Layout` places them.
+
+An element's slice, word and lane are sums of one term per axis, so whole tensors move with a few
+numpy calls: vectors are the rows of `sram` [slices * words, lanes], and lanes run along one axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isa.program import Layout, Program, Tensor
+
+Array = NDArray[Any]
+Index = NDArray[np.int64]
+
+# numpy types of codes; whatever is not here is kept as unsigned integers of its size.
+_CODES = {"fp32": "f4", "fp16": "f2", "int32": "i4", "int8": "i1", "int4": "i1"}
+CHUNK = 1 << 22  # elements placed at once where lanes do not run along the tensor
+
+
+class LayoutError(ValueError):
+    """A tensor that does not fit its place, or an array that does not fit its tensor."""
+
+
+def code_dtype(tensor: Tensor) -> np.dtype[Any]:
+    """numpy type of a tensor's codes: float32, float16, int32, int8, else uint8 or uint16."""
+    return np.dtype("<" + _CODES.get(tensor.dtype, f"u{tensor.element_bytes}"))
+
+
+def codes_of(tensor: Tensor, array: Array) -> Array:
+    """`array` checked against `tensor`, as codes in C order."""
+    wanted = code_dtype(tensor)
+    array = np.asarray(array)
+    if array.shape != tensor.shape:
+        raise LayoutError(
+            f"tensor '{tensor.name}' has shape {list(tensor.shape)}, not {list(array.shape)}"
+        )
+    unsigned = np.dtype(f"u{wanted.itemsize}")
+    # ml_dtypes arrays are codes of their own kind ('V'); plain ones must be of the right kind.
+    if array.dtype != wanted and array.dtype != unsigned:
+        foreign = array.dtype.kind == "V" and array.dtype.itemsize == wanted.itemsize
+        if not foreign:
+            raise LayoutError(
+                f"tensor '{tensor.name}' takes {tensor.dtype} codes ({wanted.name}),"
+                f" not {array.dtype.name}"
+            )
+    return np.ascontiguousarray(array).view(wanted)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The SRAM that layouts are placed in."""
+
+    slices: Sequence[str]  # names in order of their rows
+    words: int
+    lanes: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """Lanes 0..`lanes`-1 of some vectors and the elements that lie in them.
+
+    `rows` [vectors] number them for the element's low byte; `part` indexes the tensor (its lane axis
+    moved last) and gives [vectors, lanes / repeat] elements.
+    """
+
+    rows: Index
+    part: tuple[slice, ...]
+    lanes: int
+
+
+class Placed:
+    """One layout of one tensor, checked against an SRAM."""
+
+    def __init__(self, tensor: Tensor, layout: Layout, geometry: Geometry) -> None:
+        self.tensor, self.layout, self.geometry = tensor, layout, geometry
+        numbers = {name: i for i, name in enumerate(geometry.slices)}
+        for name in layout.slices:
+            if name not in numbers:
+                raise LayoutError(f"tensor '{tensor.name}': no slice '{name}'")
+        self.first_row = np.array([numbers[n] * geometry.words for n in layout.slices], np.int64)
+        rank = len(tensor.shape)
+        self.slice_terms = [np.zeros(n, np.int64) for n in tensor.shape]
+        self.addr_terms = [np.zeros(n, np.int64) for n in tensor.shape]
+        for digit in layout.digits:
+            if not 0 <= digit.axis < rank or digit.div < 1 or digit.mod < 1:
+                raise LayoutError(f"tensor '{tensor.name}': a digit of axis {digit.axis}")
+            value = np.arange(tensor.shape[digit.axis]) // digit.div % digit.mod
+            self.slice_terms[digit.axis] += value * digit.slice
+            self.addr_terms[digit.axis] += value * digit.addr
+        self._check()
+
+    @property
+    def lanes(self) -> int:
+        """Lanes of a vector that hold elements: 0 to this."""
+        layout = self.layout
+        if layout.lane_axis is None:
+            return self.geometry.lanes
+        n = self.tensor.shape[layout.lane_axis]
+        return min(-(-n // layout.lane_div), layout.lane_mod) * layout.lane_repeat
+
+    def _check(self) -> None:
+        tensor, layout, geometry = self.tensor, self.layout, self.geometry
+        if 0 in tensor.shape:
+            raise LayoutError(f"tensor '{tensor.name}' is empty: shape {list(tensor.shape)}")
+        low, high = (
+            layout.base + sum(int(pick(t)) for t in self.addr_terms) for pick in (np.min, np.max)
+        )
+        if low < 0 or high >= geometry.words:
+            raise LayoutError(
+                f"tensor '{tensor.name}' needs {max(high + 1, high - low + 1):,} words of"
+                f" {layout.slices[0]} and its fellows; a slice has {geometry.words:,}"
+            )
+        planes = (tensor.element_bytes - 1) * layout.plane
+        low, high = (sum(int(pick(t)) for t in self.slice_terms) for pick in (np.min, np.max))
+        low, high = low + min(planes, 0), high + max(planes, 0)
+        if low < 0 or high >= len(layout.slices):
+            raise LayoutError(
+                f"tensor '{tensor.name}' needs {high - low + 1} slices; its layout names"
+                f" {len(layout.slices)}"
+            )
+        if layout.lane_axis is not None:
+            if not 0 <= layout.lane_axis < len(tensor.shape):
+                raise LayoutError(f"tensor '{tensor.name}': no axis {layout.lane_axis} for lanes")
+            if self.lanes > geometry.lanes:
+                raise LayoutError(
+                    f"tensor '{tensor.name}' needs {self.lanes} lanes; a vector has {geometry.lanes}"
+                )
+
+    # ---- vectors -----------------------------------------------------------------------------
+
+    def _rows(self, slices: Sequence[Index], addrs: Sequence[Index], byte: int) -> Index:
+        """Row numbers of all combinations of the axes' terms, flat in C order."""
+        position: Index = np.zeros(1, np.int64)
+        address: Index = np.zeros(1, np.int64)
+        for s, a in zip(slices, addrs, strict=True):
+            position = np.add.outer(position, s).ravel()
+            address = np.add.outer(address, a).ravel()
+        position += byte * self.layout.plane
+        address += self.first_row[position]
+        address += self.layout.base
+        return address
+
+    def vectors(self) -> Index:
+        """Every row that the tensor touches, sorted, once each."""
+        terms = [
+            np.unique(np.stack([s, a], 1), axis=0)
+            for s, a in zip(self.slice_terms, self.addr_terms, strict=True)
+        ]
+        slices, addrs = [t[:, 0] for t in terms], [t[:, 1] for t in terms]
+        every = [self._rows(slices, addrs, byte) for byte in range(self.tensor.element_bytes)]
+        return np.unique(np.concatenate(every))
+
+    @property
+    def _runs(self) -> bool:
+        """Whether consecutive elements of the lane axis lie in consecutive lanes of one vector."""
+        layout = self.layout
+        if layout.lane_axis is None or layout.lane_div != 1:
+            return False
+        n, run = self.tensor.shape[layout.lane_axis], layout.lane_mod
+        start = np.arange(n) // run * run
+        terms = (self.slice_terms[layout.lane_axis], self.addr_terms[layout.lane_axis])
+        return all(bool((t == t[start]).all()) for t in terms)
+
+    def spans(self, byte: int) -> Iterator[Span]:
+        """The tensor as runs of lanes; only where `_runs` holds."""
+        axis = self.layout.lane_axis
+        assert axis is not None
+        order = [a for a in range(len(self.tensor.shape)) if a != axis]
+        slices, addrs = [self.slice_terms[a] for a in order], [self.addr_terms[a] for a in order]
+        n, run = self.tensor.shape[axis], self.layout.lane_mod
+        everything = tuple(slice(None) for _ in order)
+        for start in range(0, n, run):
+            here = slice(start, min(start + run, n))
+            s, a = self.slice_terms[axis][start : start + 1], self.addr_terms[axis][start : start + 1]
+            rows = self._rows([*slices, s], [*addrs, a], byte)
+            yield Span(rows, (*everything, here), (here.stop - start) * self.layout.lane_repeat)
+
+    def _scattered(self, byte: int) -> Iterator[tuple[Index, slice]]:
+        """Flat SRAM bytes of the elements in C order, a chunk of the first axis at a time."""
+        shape, lanes = self.tensor.shape, self.geometry.lanes
+        layout = self.layout
+        lane_terms = [np.zeros(n, np.int64) for n in shape]
+        if layout.lane_axis is not None:
+            n = shape[layout.lane_axis]
+            lane_terms[layout.lane_axis] += (
+                np.arange(n) // layout.lane_div % layout.lane_mod * layout.lane_repeat
+            )
+        step = max(1, CHUNK // max(1, self.tensor.size // max(1, shape[0]))) if shape else 1
+        for start in range(0, shape[0] if shape else 1, step):
+            part = slice(start, start + step)
+            cut = [part] + [slice(None)] * (len(shape) - 1)
+            slices = [t[c] for t, c in zip(self.slice_terms, cut, strict=False)]
+            addrs = [t[c] for t, c in zip(self.addr_terms, cut, strict=False)]
+            lane: Index = np.zeros(1, np.int64)
+            for t, c in zip(lane_terms, cut, strict=False):
+                lane = np.add.outer(lane, t[c]).ravel()
+            yield self._rows(slices, addrs, byte) * lanes + lane, part
+
+    # ---- moving ------------------------------------------------------------------------------
+
+    def _moved(self, codes: Array) -> Array:
+        """[..., lanes, bytes] with the lane axis last."""
+        planes = codes.reshape(-1).view(np.uint8)
+        planes = planes.reshape(*self.tensor.shape, self.tensor.element_bytes)
+        assert self.layout.lane_axis is not None
+        return np.moveaxis(planes, self.layout.lane_axis, -2)
+
+    def store(self, sram: NDArray[np.uint8], codes: Array) -> None:
+        """Place the codes; lanes that no element reaches are left alone."""
+        layout, size = self.layout, self.tensor.element_bytes
+        repeat = layout.lane_repeat
+        if self._runs:
+            moved = self._moved(codes)
+            for byte in range(size):
+                for span in self.spans(byte):
+                    block = moved[(*span.part, byte)].reshape(len(span.rows), -1)
+                    if repeat > 1:
+                        block = np.repeat(block, repeat, axis=1)
+                    sram[span.rows, : span.lanes] = block
+            return
+        flat = sram.reshape(-1)
+        planes = np.ascontiguousarray(codes).reshape(-1).view(np.uint8).reshape(-1, size)
+        per_row = self.tensor.size // self.tensor.shape[0] if self.tensor.shape else 1
+        for byte in range(size):
+            for index, part in self._scattered(byte):
+                values = planes[part.start * per_row : part.stop * per_row, byte]
+                if layout.lane_axis is None:
+                    sram[index // self.geometry.lanes] = values[:, None]
+                    continue
+                for lane in range(repeat):
+                    flat[index + lane] = values
+
+    def load(self, sram: NDArray[np.uint8]) -> Array:
+        """The tensor's codes as they lie in SRAM; of repeated lanes the first."""
+        tensor, size = self.tensor, self.tensor.element_bytes
+        if self._runs:
+            assert self.layout.lane_axis is not None
+            out = np.empty(tensor.shape, code_dtype(tensor))
+            moved = self._moved(out)
+            for byte in range(size):
+                for span in self.spans(byte):
+                    block = sram[span.rows, : span.lanes : self.layout.lane_repeat]
+                    target = moved[(*span.part, byte)]
+                    target[...] = block.reshape(target.shape)
+            return out
+        planes = np.empty((tensor.size, size), np.uint8)
+        flat = sram.reshape(-1)
+        per_row = tensor.size // tensor.shape[0] if tensor.shape else 1
+        for byte in range(size):
+            for index, part in self._scattered(byte):
+                planes[part.start * per_row : part.stop * per_row, byte] = flat[index]
+        return planes.view(code_dtype(tensor)).reshape(tensor.shape)
+
+
+class Plan:
+    """All tensors of a program placed in one SRAM: made once, used for every run."""
+
+    def __init__(self, program: Program, geometry: Geometry) -> None:
+        self.geometry = geometry
+        self.placed: dict[str, list[Placed]] = {}
+        self.rows: dict[str, list[Index]] = {}
+        self.tensors = {t.name: t for t in program.tensors}
+        if len(self.tensors) != len(program.tensors):
+            raise LayoutError("two tensors share a name")
+        self.consts = {t.name: _const(t) for t in program.tensors if t.role == "const"}
+        for tensor in program.tensors:
+            if tensor.role in ("in", "out", "const") and not tensor.layouts:
+                raise LayoutError(f"tensor '{tensor.name}' has no place")
+            if tensor.role != "scratch":
+                self.placed[tensor.name] = [Placed(tensor, at, geometry) for at in tensor.layouts]
+                self.rows[tensor.name] = [p.vectors() for p in self.placed[tensor.name]]
+        self._check_overlaps()
+
+    def _check_overlaps(self) -> None:
+        places = [(name, rows) for name, every in self.rows.items() for rows in every]
+        if not places:
+            return
+        rows = np.concatenate([r for _, r in places])
+        if len(rows) == 0:
+            return
+        owner = np.repeat(np.arange(len(places)), [len(r) for _, r in places])
+        order = np.argsort(rows, kind="stable")
+        rows, owner = rows[order], owner[order]
+        twice = np.flatnonzero(rows[1:] == rows[:-1])
+        if len(twice):
+            first, second = (places[owner[twice[0] + k]][0] for k in (0, 1))
+            row = int(rows[twice[0]])
+            words = self.geometry.words
+            raise LayoutError(
+                f"tensors '{first}' and '{second}' overlap in slice"
+                f" {self.geometry.slices[row // words]}, word {row % words}"
+            )
+
+    def codes(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
+        """Codes of every tensor that is filled on load, checked."""
+        inputs = {n: t for n, t in self.tensors.items() if t.role == "in"}
+        for name in tensors:
+            if name not in inputs:
+                known = ", ".join(inputs) or "none"
+                raise LayoutError(f"the program has no input '{name}'; inputs: {known}")
+        for name in inputs:
+            if name not in tensors:
+                raise LayoutError(f"input '{name}' is missing")
+        filled = {name: codes_of(t, tensors[name]) for name, t in inputs.items()}
+        return {**filled, **self.consts}
+
+    def fill(self, sram: NDArray[np.uint8], codes: Mapping[str, Array]) -> None:
+        """Place the codes in every layout, `pad` in the lanes beyond them."""
+        for name, values in codes.items():
+            for placed, rows in zip(self.placed[name], self.rows[name], strict=True):
+                if self.tensors[name].pad:
+                    sram[rows] = self.tensors[name].pad
+                placed.store(sram, values)
+
+    def mark(self, written: NDArray[np.uint64], full: int) -> None:
+        """Note the vectors that the host fills as written."""
+        for name, tensor in self.tensors.items():
+            if tensor.role in ("in", "const"):
+                for rows in self.rows[name]:
+                    written[rows] = full
+
+    def unwritten(self, written: NDArray[np.uint64], superlane: int) -> dict[str, tuple[int, int]]:
+        """Outputs of which some vector was never written: how many vectors, and the first row."""
+        found = {}
+        for name, tensor in self.tensors.items():
+            if tensor.role == "out":
+                rows = self.rows[name][0]
+                reach = -(-self.placed[name][0].lanes // superlane)
+                needed = np.uint64((1 << reach) - 1)
+                missing = rows[(written[rows] & needed) != needed]
+                if len(missing):
+                    found[name] = (len(missing), int(missing[0]))
+        return found
+
+    def outputs(self, sram: NDArray[np.uint8]) -> dict[str, Array]:
+        """Codes of every output, read from its first layout."""
+        return {
+            name: self.placed[name][0].load(sram)
+            for name, tensor in self.tensors.items()
+            if tensor.role == "out"
+        }
+
+
+def _const(tensor: Tensor) -> Array:
+    if tensor.data is None:
+        raise LayoutError(f"constant '{tensor.name}' has no data")
+    if len(tensor.data) != tensor.size * tensor.element_bytes:
+        raise LayoutError(
+            f"constant '{tensor.name}' has {len(tensor.data)} bytes of data;"
+            f" its shape takes {tensor.size * tensor.element_bytes}"
+        )
+    return np.frombuffer(tensor.data, code_dtype(tensor)).reshape(tensor.shape)

@@ -1,0 +1,85 @@
+# What happened, for the accounts: growing arrays of plain rows.
+
+cdef struct Vector:
+    char* data
+    int64_t count, capacity
+    int item
+
+cdef struct IssueRow:
+    int64_t cycle
+    int op
+    int banks            # bit 0, 1: banks of the SRAM port used
+
+# An operand: issue `consumer` used what issue `producer` made, through a stream, a chain or SRAM.
+cdef struct UseRow:
+    int consumer, producer
+    int memory
+
+# A value on a stream, from the column that drove it to its last reader's.
+cdef struct ValueRow:
+    int64_t diagonal
+    int issue
+    short stream, column, last, pad
+
+cdef struct BurstRow:
+    int64_t cycle, count, interval
+    int op, hold
+
+cdef struct SyncRow:
+    int64_t parked, resumed
+    int queue, op
+
+cdef struct Log:
+    Vector issues, uses, values, bursts, syncs
+
+
+cdef void vector_init(Vector* v, int item) noexcept nogil:
+    v.data, v.count, v.capacity, v.item = NULL, 0, 0, item
+
+
+cdef void* vector_add(Vector* v) noexcept nogil:
+    """Room for one more row; NULL when memory is out."""
+    cdef char* data
+    cdef int64_t capacity
+    if v.count == v.capacity:
+        capacity = 2 * v.capacity if v.capacity else 1024
+        data = <char*> realloc(v.data, capacity * v.item)
+        if data == NULL:
+            return NULL
+        v.data, v.capacity = data, capacity
+    v.count += 1
+    return v.data + (v.count - 1) * v.item
+
+
+cdef int log_issue(State* s, int op, int banks) noexcept nogil:
+    cdef IssueRow* row = <IssueRow*> vector_add(&s.log.issues)
+    if row == NULL or s.log.issues.count > 0x7fffffff:
+        s.failed = 1
+        return 0
+    row.cycle, row.op, row.banks = s.now, op, banks
+    return <int> (s.log.issues.count - 1)
+
+
+cdef void log_use(State* s, int consumer, int producer, int memory) noexcept nogil:
+    cdef Vector* v = &s.log.uses
+    cdef UseRow* row
+    if v.count:  # the planes of one value and the lanes of one vector come from one producer
+        row = <UseRow*> v.data + v.count - 1
+        if row.consumer == consumer and row.producer == producer and row.memory == memory:
+            return
+    row = <UseRow*> vector_add(v)
+    if row == NULL:
+        s.failed = 1
+        return
+    row.consumer, row.producer, row.memory = consumer, producer, memory
+
+
+cdef int log_value(State* s, int issue, int stream, int64_t diagonal, int column) noexcept nogil:
+    cdef ValueRow* row = <ValueRow*> vector_add(&s.log.values)
+    if row == NULL:
+        s.failed = 1
+        return 0
+    row.diagonal, row.issue, row.stream = diagonal, issue, stream
+    row.column = row.last = column
+    row.pad = 0
+    return <int> (s.log.values.count - 1)

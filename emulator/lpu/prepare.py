@@ -1,0 +1,433 @@
+"""Decode a program once: its words as numpy columns, bound to the queues of one chip.
+
+Every column is named after the table's field, so there is no second list of fields or mnemonics.
+Whatever can be said about a program without running it (units, ranges, repetitions, formats) is
+checked here; what is wrong comes back as `Prepared.faults`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.lpu.chip import LpuChip
+from emulator.result import Hazard
+from isa.fields import WORD_BYTES, IntField
+from isa.lpu import LPU, MATRIX, TYPES
+from isa.program import Program
+from isa.table import BYTES_OF, OPCODE, DecodeError, Row
+
+Column = NDArray[np.int64]
+
+# One row per instruction that issues; `nop` and `repeat` are folded into it. The layout is the
+# C struct Op of _state.pxi: the 8-byte members first, so there is no padding.
+WIDE = ("wait", "n", "d", "n2", "d2", "stride", "stride2", "value")
+NARROW = (
+    "code", "queue", "column", "section", "word", "type", "to", "dst", "a", "b", "c", "width",
+    "sat", "start", "emit", "wrap", "rows", "lanes", "hold", "skew", "latency", "planes",
+    "expect_a", "expect_b", "expect_c", "entries",
+)  # fmt: skip
+OP = np.dtype([(n, np.int64) for n in WIDE] + [(n, np.int32) for n in NARROW])
+
+_CONTROL = ("nop", "repeat")
+_SINGLE = ("sync", "notify")
+TRANSPOSED = 16  # streams that a transpose takes and drives
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A decoded program.
+
+    `ops` has one `OP` row per instruction, section by section; `bounds[q]` is the half-open range of
+    rows of queue q. `entries` [n, 16] int8 are the tables of ``distribute``. Expected producers are
+    in three levels: ``ops["expect_a"]`` indexes `expect_operands` [n, 2] (first stream list, how
+    many), that indexes `expect_streams` [n, 2] (first producer, how many), that indexes the sorted
+    op numbers in `expect_producers`.
+    """
+
+    program: Program
+    chip: LpuChip
+    ops: NDArray[Any]
+    bounds: NDArray[np.int64]
+    entries: NDArray[np.int8]
+    expect_operands: NDArray[np.int32]
+    expect_streams: NDArray[np.int32]
+    expect_producers: NDArray[np.int32]
+    faults: tuple[Hazard, ...]
+
+    @property
+    def addresses_are_data(self) -> bool:
+        """Whether some SRAM address comes from a stream, so timing needs values."""
+        codes = [LPU.by_name[name].code for name in ("gather", "scatter")]
+        return bool(np.isin(self.ops["code"], codes).any())
+
+
+def place(program: Program, where: tuple[str, int]) -> str:
+    """``file:line`` of an instruction, or section and word where it came from no text."""
+    section = program.section(where[0])
+    if where[1] < len(section.lines):
+        file, line = section.lines[where[1]]
+        if 0 <= file < len(program.files):
+            return f"{program.files[file]}:{line}"
+    return f"{where[0]} word {where[1]}"
+
+
+def prepare(program: Program, chip: LpuChip) -> Prepared:
+    """Decode and check `program` for `chip`. Faults are collected, never raised."""
+    return _Decoder(program, chip).run()
+
+
+class _Decoder:
+    def __init__(self, program: Program, chip: LpuChip) -> None:
+        self.program, self.chip = program, chip
+        self.faults: list[Hazard] = []
+
+    def fault(self, kind: str, section: int, word: int, message: str) -> None:
+        where = (self.program.sections[section].name, int(word))
+        text = f"{place(self.program, where)}: {message}"
+        self.faults.append(Hazard(kind=kind, severity="error", message=text, cycle=0, where=where))
+
+    def run(self) -> Prepared:
+        self._sections()
+        self._words()
+        ops = self._ops()
+        if not self.faults:
+            self._formats(ops)
+            self._ranges(ops)
+            self._repeats(ops)
+        expects = self._expects(ops)
+        bounds = np.zeros((len(self.chip.queues), 2), np.int64)
+        for s, q in enumerate(self.queue_of):
+            if q >= 0:
+                bounds[q] = np.searchsorted(ops["section"], [s, s + 1])
+        return Prepared(
+            self.program, self.chip, ops, bounds, self.entries, *expects, tuple(self.faults)
+        )
+
+    # ---- words -------------------------------------------------------------------------------
+
+    def _sections(self) -> None:
+        numbers = {name: q for q, name in enumerate(self.chip.queues)}
+        seen: set[str] = set()
+        self.queue_of: list[int] = []
+        for section in self.program.sections:
+            q = numbers.get(section.name, -1)
+            if q < 0 or section.name in seen:
+                near = difflib.get_close_matches(section.name, numbers, 1)
+                hint = f"; did you mean '{near[0]}'?" if near else ""
+                what = "appears twice" if section.name in seen else f"is no queue of {self.chip.name}"
+                self.faults.append(
+                    Hazard(kind="section", severity="error", cycle=0,
+                           message=f"section '{section.name}' {what}{hint}")
+                )  # fmt: skip
+                q = -1
+            seen.add(section.name)
+            self.queue_of.append(q)
+
+    def _words(self) -> None:
+        """All words of all sections, one after another, as two uint64 halves."""
+        raw = []
+        for i, s in enumerate(self.program.sections):
+            if len(s.words) % WORD_BYTES:
+                self.fault("encoding", i, len(s), f"{s.name} is no whole number of words")
+            whole = len(s) * WORD_BYTES
+            raw.append(np.frombuffer(s.words[:whole], "<u8").reshape(-1, 2))
+        counts = [len(r) for r in raw]
+        words = np.concatenate(raw) if raw else np.zeros((0, 2), "<u8")
+        self.low, self.high = words[:, 0], words[:, 1]
+        self.section = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+        starts = np.cumsum([0, *counts])[:-1]
+        self.word = np.arange(len(words), dtype=np.int64) - np.repeat(starts, counts)
+        self.code = self._field(OPCODE.lo, OPCODE.width, slice(None))
+        self._check_words(words)
+
+    def _field(self, lo: int, width: int, at: Any, signed: bool = False) -> Column:
+        low, high = self.low[at], self.high[at]
+        if lo >= 64:
+            raw = high >> np.uint64(lo - 64)
+        elif lo + width <= 64:
+            raw = low >> np.uint64(lo)
+        else:
+            raw = low >> np.uint64(lo) | high << np.uint64(64 - lo)
+        value = (raw & np.uint64((1 << width) - 1)).astype(np.int64)
+        if signed:
+            value -= (value >> (width - 1) & 1) << width
+        return value
+
+    def _check_words(self, words: NDArray[np.uint64]) -> None:
+        """Every word decodes; words that differ only in a free integer are checked once."""
+        clear = np.full((256, 2), 0xFFFFFFFFFFFFFFFF, np.uint64)
+        for row in LPU.rows:
+            mask = 0
+            for f in row.fields:
+                free = isinstance(f, IntField) and f.least is None and f.most is None
+                if free and f.name in (row.strided, "n", "n2", "stride", "stride2"):
+                    mask |= f.mask
+            clear[row.code] = [~mask & 0xFFFFFFFFFFFFFFFF, ~(mask >> 64) & 0xFFFFFFFFFFFFFFFF]
+        kept = np.ascontiguousarray(words & clear[self.code])
+        _, first = np.unique(kept.view("V16").ravel(), return_index=True)
+        for i in sorted(first.tolist()):
+            word = int(self.low[i]) | int(self.high[i]) << 64
+            try:
+                instruction = LPU.decode(word)
+            except DecodeError as error:
+                self.fault("encoding", int(self.section[i]), int(self.word[i]), str(error))
+                continue
+            q = self.queue_of[int(self.section[i])]
+            unit = instruction.row.unit
+            if q >= 0 and unit not in ("*", self.chip.queue_unit(self.chip.queues[q])):
+                self.fault("unit", int(self.section[i]), int(self.word[i]),
+                           f"{instruction.name} runs on a {unit} queue,"
+                           f" not on {self.chip.queues[q]}")  # fmt: skip
+
+    # ---- instructions --------------------------------------------------------------------------
+
+    def _ops(self) -> NDArray[Any]:
+        """Fold nops and repeats into the instructions they belong to."""
+        by_name = LPU.by_name
+        nop = self.code == by_name["nop"].code
+        repeat = self.code == by_name["repeat"].code
+        real = np.flatnonzero(~(nop | repeat))
+        ops = np.zeros(len(real), OP)
+        ops["section"], ops["word"] = self.section[real], self.word[real]
+        ops["code"] = self.code[real]
+        queues = np.array(self.queue_of or [0], np.int64)
+        ops["queue"] = queues[ops["section"]] if len(real) else 0
+        columns = np.array([self.chip.queue_column(q) for q in self.chip.queues], np.int64)
+        ops["column"] = columns[ops["queue"]]
+        self._waits(ops, nop, real)
+        self._bursts(ops, repeat, real)
+        for name in ("expect_a", "expect_b", "expect_c", "entries"):
+            ops[name] = -1
+        ops["hold"], ops["planes"] = 1, 1
+        self.entries = np.zeros((0, 16), np.int8)
+        for row in LPU.rows:
+            at = np.flatnonzero(ops["code"] == row.code)
+            if len(at) and row.name not in _CONTROL:
+                self._fill(ops, row, at, real[at])
+        return ops
+
+    def _waits(self, ops: NDArray[Any], nop: NDArray[np.bool_], real: Column) -> None:
+        idle = np.where(nop, self._field(8, LPU.by_name["nop"].by_name["n"].width, slice(None)), 0)
+        before = np.cumsum(idle) - idle
+        if len(real):
+            at = before[real]
+            # The first instruction of a section counts from the section's first word.
+            first = np.searchsorted(self.section, ops["section"])
+            start = before[first] if len(before) else at
+            previous = np.concatenate([[0], at[:-1]])
+            fresh = np.concatenate([[True], ops["section"][1:] != ops["section"][:-1]])
+            ops["wait"] = at - np.where(fresh, start, previous)
+
+    def _bursts(self, ops: NDArray[Any], repeat: NDArray[np.bool_], real: Column) -> None:
+        """Attach each repeat to the instruction just before it."""
+        at = np.flatnonzero(repeat)
+        row = LPU.by_name["repeat"]
+        ops["d"] = ops["d2"] = 1
+        if not len(at):
+            return
+        position = np.searchsorted(real, at - 1)
+        good = (at > 0) & (self.section[at - 1] == self.section[at])
+        good &= np.isin(at - 1, real, assume_unique=True)
+        for name in _SINGLE:
+            good &= self.code[at - 1] != LPU.by_name[name].code
+        for i in at[~good].tolist():
+            self.fault("repeat", int(self.section[i]), int(self.word[i]),
+                       "repeat stands right after the instruction that it repeats, and that is no"
+                       " nop, repeat, sync or notify")  # fmt: skip
+        at, position = at[good], position[good]
+        for f in row.fields:
+            signed = isinstance(f, IntField) and f.signed
+            ops[f.name][position] = self._field(f.lo, f.width, at, signed)
+
+    def _fill(self, ops: NDArray[Any], row: Row, at: Column, words: Column) -> None:
+        """The columns of all instructions of one row."""
+        for f in row.fields:
+            if f.name == "entries":
+                flat = [self._field(f.lo + 5 * i, 5, words) for i in range(16)]
+                ops["entries"][at] = len(self.entries) + np.arange(len(at))
+                self.entries = np.concatenate([self.entries, np.stack(flat, 1).astype(np.int8)])
+                continue
+            signed = isinstance(f, IntField) and f.signed
+            values = self._field(f.lo, f.width, words, signed)
+            name = "value" if f.name == row.strided else f.name
+            if name in OP.names:
+                ops[name][at] = values
+            elif f.name != "imm":
+                raise AssertionError(f"no column for {row.name}.{f.name}")
+        ops["width"][at] = 1 << ops["width"][at]
+        if row.timing:
+            ops["latency"][at] = self.chip.latency[row.timing]
+            ops["skew"][at] = self.chip.skew.get(row.timing, 0)
+
+    # ---- what can be checked before running ------------------------------------------------------
+
+    def _formats(self, ops: NDArray[Any]) -> None:
+        """Matrix modes and holds, large ALUs, stream directions at the planes."""
+        by_name, chip = LPU.by_name, self.chip
+        names = {code: name for name, code in TYPES.items()}
+        for name in ("lw", "lws", "mm", "iw"):
+            at = np.flatnonzero(ops["code"] == by_name[name].code)
+            if name != "iw":
+                for code in np.unique(ops["type"][at]).tolist():
+                    self._mode(ops, name, names[code], at[ops["type"][at] == code])
+        half = chip.mxm.planes // 2
+        for name in ("lw", "lws", "mm"):
+            at = np.flatnonzero(ops["code"] == by_name[name].code)
+            plane = self._plane(ops, at)
+            west = plane < half
+            for i in at[(ops["a"][at] >> 5 & 1 == 1) != west].tolist():
+                side, right = ("west", "w") if ops["column"][i] == 0 else ("east", "e")
+                self._fault(ops, "direction", i, f"{name} of a {side} plane reads outward streams:"
+                            f" .{right}, not .{'we'[right == 'w']}")  # fmt: skip
+            if name != "mm":
+                continue
+            emits = (ops["dst"][at] & 64 != 0, ops["emit"][at] != 0)
+            for i in at[emits[0] != emits[1]].tolist():
+                self._fault(ops, "operand", i, "mm names the stream group that takes the row if"
+                            " and only if it has emit")  # fmt: skip
+            for i in at[emits[0] & ((ops["dst"][at] >> 5 & 1 == 1) == west)].tolist():
+                side, right = ("west", "e") if ops["column"][i] == 0 else ("east", "w")
+                self._fault(ops, "direction", i, f"mm of a {side} plane drives inward streams:"
+                            f" .{right}, not .{'we'[right == 'w']}")  # fmt: skip
+        large = [LPU.by_name[n].code for n in chip.vxm.large_ops]
+        first = chip.queues.index("vxm.0")
+        alu = ops["queue"] - first
+        wrong = np.isin(ops["code"], large) & ~np.isin(alu, chip.vxm.large_alus)
+        for i in np.flatnonzero(wrong).tolist():
+            self._fault(ops, "unit", i, f"{LPU.by_code[int(ops['code'][i])].name} needs a large ALU;"
+                        f" those of {chip.name} are {', '.join(map(str, chip.vxm.large_alus))}")  # fmt: skip
+        vector = np.isin(ops["code"], [r.code for r in LPU.rows if r.unit == "vxm"])
+        for operand in ("a", "b", "c"):
+            chained = vector & (ops[operand] >> 6 == 2) & (ops[operand] & 63 >= chip.vxm.alus)
+            for i in np.flatnonzero(chained).tolist():
+                self._fault(ops, "range", i, f"no ALU a{ops[operand][i] & 63}; {chip.name} has a0"
+                            f" to a{chip.vxm.alus - 1}")  # fmt: skip
+
+    def _plane(self, ops: NDArray[Any], at: Column) -> Column:
+        first = self.chip.queues.index("mxm.0.weights")
+        plane: Column = (ops["queue"][at] - first) // 2
+        return plane
+
+    def _mode(self, ops: NDArray[Any], name: str, dtype: str, at: Column) -> None:
+        """One matrix format: granted, on the first plane of its group, within the mode's shape."""
+        try:
+            mode = self.chip.mode(dtype)
+        except ValueError as error:
+            for i in at.tolist():
+                self._fault(ops, "mode", i, str(error))
+            return
+        assert dtype in MATRIX
+        ops["planes"][at] = mode.planes
+        plane = self._plane(ops, at) % (self.chip.mxm.planes // 2)
+        for i in at[plane % mode.planes != 0].tolist():
+            self._fault(ops, "unit", i, f"{name}.{dtype} takes a pair of planes and is issued on"
+                        " the even one")  # fmt: skip
+        if name == "mm":
+            ops["hold"][at] = mode.cycles_per_mm
+        if name == "lw":
+            ops["hold"][at] = -(-ops["rows"][at] * BYTES_OF[dtype] // 16)
+            for what, most in (("rows", mode.n), ("lanes", mode.k)):
+                for i in at[ops[what][at] > most].tolist():
+                    self._fault(ops, "range", i, f"{what}={ops[what][i]}: {self.chip.name} has"
+                                f" {what} up to {most} for {dtype}")  # fmt: skip
+
+    def _fault(self, ops: NDArray[Any], kind: str, i: int, message: str) -> None:
+        self.fault(kind, int(ops["section"][i]), int(ops["word"][i]), message)
+
+    def _ranges(self, ops: NDArray[Any]) -> None:
+        """The strided operand stays on the chip in every repetition."""
+        chip = self.chip
+        limits = {
+            "addr": (0, chip.mem.words - 1, "word"), "base": (0, chip.mem.words - 1, "word"),
+            "row": (0, chip.mxm.acc_rows - 1, "accumulator row"),
+            "lane": (0, chip.lanes - 1, "lane"),
+        }  # fmt: skip
+        for row in LPU.rows:
+            at = np.flatnonzero(ops["code"] == row.code)
+            if not len(at) or not row.strided or row.strided == "imm":
+                continue
+            low, high, what = limits.get(row.strided, (-chip.lanes, chip.lanes, "amount"))
+            if row.name == "rotate":
+                low, high = 1 - chip.superlane, chip.superlane - 1
+            base = ops["value"][at]
+            ends = [
+                base + i * ops["n"][at] * ops["stride"][at] + j * ops["n2"][at] * ops["stride2"][at]
+                for i in (0, 1) for j in (0, 1)
+            ]  # fmt: skip
+            wrong = (np.minimum.reduce(ends) < low) | (np.maximum.reduce(ends) > high)
+            for k in at[wrong].tolist():
+                self._fault(ops, "range", k, _out_of_range(ops[k], row.name, low, high, what))
+
+    def _repeats(self, ops: NDArray[Any]) -> None:
+        """Repetitions follow each other at least one hold apart."""
+        once = (ops["n"] > 0) & (ops["d"] < ops["hold"])
+        for i in np.flatnonzero(once).tolist():
+            self._fault(ops, "repeat", i, f"repeat every {ops['d'][i]} cycles: the instruction holds"
+                        f" its queue for {ops['hold'][i]}")  # fmt: skip
+        least = ops["n"] * ops["d"] + ops["hold"]
+        for i in np.flatnonzero((ops["n2"] > 0) & (ops["d2"] < least)).tolist():
+            self._fault(ops, "repeat", i, f"groups of a repeat start d2={ops['d2'][i]} cycles apart,"
+                        f" but a group takes {least[i]}")  # fmt: skip
+
+    # ---- expected producers ------------------------------------------------------------------
+
+    def _expects(
+        self, ops: NDArray[Any]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+        number = {
+            (self.program.sections[s].name, w): i
+            for i, (s, w) in enumerate(zip(ops["section"].tolist(), ops["word"].tolist(), strict=True))
+        } if self.program.expects else {}  # fmt: skip
+        operands: list[tuple[int, int]] = []
+        streams: list[tuple[int, int]] = []
+        producers: list[int] = []
+        # Builders share the tuples between words; sharing them here keeps the tables small.
+        known_operand: dict[int, int] = {}
+        known_stream: dict[int, tuple[int, int]] = {}
+        for (section, word, operand), wanted in self.program.expects.items():
+            op = number.get((section, word))
+            if op is None or operand not in ("a", "b", "c"):
+                message = f"expected producers of {section} word {word}, operand {operand}: no such"
+                self.faults.append(
+                    Hazard(kind="producer", severity="error", message=message, cycle=0)
+                )
+                continue
+            if id(wanted) not in known_operand:
+                rows = []
+                for allowed in wanted:
+                    if id(allowed) not in known_stream:
+                        found = sorted(number.get(p, -1) for p in allowed)
+                        known_stream[id(allowed)] = (len(producers), len(found))
+                        producers += found
+                    rows.append(known_stream[id(allowed)])
+                known_operand[id(wanted)] = len(operands)
+                operands.append((len(streams), len(rows)))
+                streams += rows
+            ops[f"expect_{operand}"][op] = known_operand[id(wanted)]
+        return (
+            np.array(operands, np.int32).reshape(-1, 2),
+            np.array(streams, np.int32).reshape(-1, 2),
+            np.array(producers, np.int32),
+        )
+
+
+def _out_of_range(op: Any, name: str, low: int, high: int, what: str) -> str:
+    """Which repetition leaves the chip."""
+    base, n, n2 = int(op["value"]), int(op["n"]), int(op["n2"])
+    stride, stride2 = int(op["stride"]), int(op["stride2"])
+    for j in range(n2 + 1):
+        first = base + j * stride2
+        if low <= first <= high and low <= first + n * stride <= high:
+            continue
+        i = 0
+        while low <= first + i * stride <= high:
+            i += 1
+        value = first + i * stride
+        which = "" if n == n2 == 0 else f" in repetition {i}" + (f" of group {j}" if n2 else "")
+        return f"{name}: {what} {value}{which}; there are {low} to {high}"
+    raise AssertionError("a repetition is out of range")
