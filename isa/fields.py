@@ -6,8 +6,10 @@ integer in those bits; *value* is what a person means (a `Stream`, a float, a dt
 
 from __future__ import annotations
 
+import difflib
 import re
 import struct
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,13 +18,61 @@ WORD_BYTES = WORD_BITS // 8
 
 
 class FieldError(ValueError):
-    """A value that a field cannot hold; the message says what would be right."""
+    """A value that a field cannot hold; the message says what would be right.
+
+    `code` is the code of its diagnostic, `hint` a near name, `field` the field at fault and `span`
+    the offsets of the faulty part in the operand's text, each where known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "A010",
+        hint: str = "",
+        field: str = "",
+        span: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.hint = hint
+        self.field = field
+        self.span = span
+
+
+Evaluate = Callable[[str], float | int]
+
+
+def literal(text: str) -> float | int:
+    """The number that a text writes out; the assembler passes one that knows expressions."""
+    for convert in (lambda: int(text, 0), lambda: float(text)):
+        try:
+            return convert()
+        except ValueError:
+            continue
+    raise FieldError(f"'{text}' is not a number")
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The one of `names` that `name` was probably meant to be, or nothing.
+
+    >>> nearest("raed", ["read", "write"])
+    'read'
+    """
+    found = difflib.get_close_matches(name[:80], names, 1)
+    return found[0] if found else ""
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """``did you mean '...'?`` for the nearest of `names`, or nothing."""
+    found = nearest(name, names)
+    return f"did you mean '{found}'?" if found else ""
 
 
 class Stream(NamedTuple):
     """The first register of a stream group: ``s8.w`` is ``Stream(8, "w")``."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     direction: str
 
     def __str__(self) -> str:
@@ -32,7 +82,7 @@ class Stream(NamedTuple):
 class Alu(NamedTuple):
     """The result that a VXM ALU delivers in this very cycle: ``a3``."""
 
-    index: int
+    index: int  # type: ignore[assignment]
 
     def __str__(self) -> str:
         return f"a{self.index}"
@@ -76,7 +126,8 @@ class Field:
     def decode(self, raw: int) -> Any:
         raise NotImplementedError
 
-    def parse(self, text: str) -> Any:
+    def parse(self, text: str, evaluate: Evaluate = literal) -> Any:
+        """The value of an operand's text; `evaluate` gives the value of a number in it."""
         raise NotImplementedError
 
     def print(self, value: Any) -> str:
@@ -129,11 +180,11 @@ class IntField(Field):
             raise FieldError(f"{self.name} is {low} to {high}, not {value}")
         return value
 
-    def parse(self, text: str) -> int:
-        try:
-            return int(text, 0)
-        except ValueError:
-            raise FieldError(f"{self.name} is an integer, not '{text}'") from None
+    def parse(self, text: str, evaluate: Evaluate = literal) -> int:
+        value = evaluate(text)
+        if not isinstance(value, int):
+            raise FieldError(f"{self.name} is an integer, not '{text}'")
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +198,10 @@ class EnumField(Field):
     def encode(self, value: Any) -> int:
         name = self.aliases.get(str(value), str(value))
         if name not in self.choices:
-            raise FieldError(f"{self.name} is one of {', '.join(self.choices)}, not '{value}'")
+            raise FieldError(
+                f"{self.name} is one of {', '.join(self.choices)}, not '{value}'",
+                hint=near(name, self.choices),
+            )
         return self.choices[name]
 
     def decode(self, raw: int) -> str:
@@ -156,7 +210,7 @@ class EnumField(Field):
                 return name
         raise FieldError(f"{self.name} has no value {raw}")
 
-    def parse(self, text: str) -> str:
+    def parse(self, text: str, evaluate: Evaluate = literal) -> str:
         self.encode(text)
         return self.aliases.get(text, text)
 
@@ -177,7 +231,7 @@ class FlagField(Field):
     def decode(self, raw: int) -> bool:
         return bool(raw)
 
-    def parse(self, text: str) -> bool:
+    def parse(self, text: str, evaluate: Evaluate = literal) -> bool:
         if text != self.name:
             raise FieldError(f"expected '{self.name}', not '{text}'")
         return True
@@ -186,19 +240,31 @@ class FlagField(Field):
         return self.name if value else ""
 
 
-_STREAM = re.compile(r"s(\d+)\.([ew])")
-_ALU = re.compile(r"a(\d+)")
+_STREAM = re.compile(r"s([0-9]{1,9}|\[.+\])\.([ew])")
+_ALU = re.compile(r"a([0-9]{1,9})")
 STREAMS = 32
 
 
-def _parse_stream(text: str) -> Stream | None:
+def _parse_stream(text: str, evaluate: Evaluate) -> Stream | None:
+    """``s8.w``, or ``s[4 + 4].w`` with an expression; None where it is no stream at all."""
     match = _STREAM.fullmatch(text)
     if not match:
         return None
-    index = int(match[1])
-    if index >= STREAMS:
-        raise FieldError(f"no stream register s{index}; they are s0 to s{STREAMS - 1}")
+    try:
+        index = evaluate(match[1].strip("[]"))
+    except FieldError as error:
+        if error.span is not None:
+            error.span = (error.span[0] + 2, error.span[1] + 2)
+        raise
+    if not isinstance(index, int) or not 0 <= index < STREAMS:
+        raise FieldError(f"no stream register s{index}; they are s0 to s{STREAMS - 1}", code="A012")
     return Stream(index, match[2])
+
+
+def _stream_hint(text: str) -> str:
+    """What a text that is nearly a stream may have been meant as."""
+    bare = re.fullmatch(r"s([0-9]{1,2})", text)
+    return f"eastward is '{text}.e', westward '{text}.w'" if bare else ""
 
 
 def stream_raw(stream: Stream) -> int:
@@ -227,10 +293,12 @@ class StreamField(Field):
     def decode(self, raw: int) -> Stream:
         return stream_value(raw)
 
-    def parse(self, text: str) -> Stream:
-        stream = _parse_stream(text)
+    def parse(self, text: str, evaluate: Evaluate = literal) -> Stream:
+        stream = _parse_stream(text, evaluate)
         if stream is None:
-            raise FieldError(f"{self.name} is a stream such as s8.w, not '{text}'")
+            raise FieldError(
+                f"{self.name} is a stream such as s8.w, not '{text}'", hint=_stream_hint(text)
+            )
         return stream
 
 
@@ -256,10 +324,12 @@ class OptionalStreamField(Field):
             raise FieldError(f"{self.name} names a stream but says there is none")
         return None
 
-    def parse(self, text: str) -> Stream:
-        stream = _parse_stream(text)
+    def parse(self, text: str, evaluate: Evaluate = literal) -> Stream:
+        stream = _parse_stream(text, evaluate)
         if stream is None:
-            raise FieldError(f"{self.name} is a stream such as s8.w, not '{text}'")
+            raise FieldError(
+                f"{self.name} is a stream such as s8.w, not '{text}'", hint=_stream_hint(text)
+            )
         return stream
 
     def print(self, value: Any) -> str:
@@ -310,25 +380,24 @@ class OperandField(Field):
             return None
         raise FieldError(f"{self.name} has no value {raw:#04x}")
 
-    def parse(self, text: str) -> Stream | Alu | Imm | None:
+    def parse(self, text: str, evaluate: Evaluate = literal) -> Stream | Alu | Imm | None:
         if text == "_" and self.destination:
             return None
-        stream = _parse_stream(text)
+        stream = _parse_stream(text, evaluate)
         if stream is not None:
             return stream
         match = _ALU.fullmatch(text)
         if match and not self.destination:
             return Alu(int(match[1]))
-        if not self.destination:
-            try:
-                return Imm(int(text, 0))
-            except ValueError:
-                pass
-            try:
-                return Imm(float(text))
-            except ValueError:
-                pass
-        raise FieldError(f"{self.name} is {self._forms()}, not '{text}'")
+        message = f"{self.name} is {self._forms()}, not '{text}'"
+        if self.destination:
+            raise FieldError(message, hint=_stream_hint(text))
+        try:
+            return Imm(evaluate(text))
+        except FieldError as error:
+            if not text.isidentifier():
+                raise
+            raise FieldError(message, hint=_stream_hint(text) or error.hint) from None
 
     def print(self, value: Any) -> str:
         return "_" if value is None else str(value)
@@ -354,6 +423,8 @@ class ImmediateField(Field):
 def imm_bits(value: float | int, dtype: str) -> int:
     """The immediate's 32 bits: a two's complement int32, or a float32 (nearest even)."""
     if dtype == "fp32":
+        if value != value:
+            return 0x7FC00000
         try:
             return int.from_bytes(struct.pack("<f", float(value)), "little")
         except OverflowError:
@@ -409,13 +480,13 @@ class EntriesField(Field):
             raise FieldError(f"{self.name} entries are 0 to {self.most}, not {max(entries)}")
         return entries
 
-    def parse(self, text: str) -> tuple[int, ...]:
-        if not (text.startswith("[") and text.endswith("]")):
+    def parse(self, text: str, evaluate: Evaluate = literal) -> tuple[int, ...]:
+        if not (text.startswith("[") and text.endswith("]") and len(text) > 1):
             raise FieldError(f"{self.name} is a list such as [0, 1, ...], not '{text}'")
-        try:
-            return tuple(int(part, 0) for part in text[1:-1].split(","))
-        except ValueError:
-            raise FieldError(f"{self.name} holds integers, not '{text}'") from None
+        values = [evaluate(part.strip()) for part in text[1:-1].split(",")]
+        if not all(isinstance(value, int) for value in values):
+            raise FieldError(f"{self.name} holds integers, not '{text}'")
+        return tuple(int(value) for value in values)
 
     def print(self, value: Any) -> str:
         return "[" + ", ".join(map(str, value)) + "]"

@@ -89,7 +89,7 @@ _REPEAT = (
     IntField(name="d", lo=28, width=16, least=1, doc="cycles apart"),
     IntField(name="stride", lo=44, width=20, signed=True, optional=True, default=0),
     IntField(name="n2", lo=64, width=20, optional=True, default=0, doc="more groups"),
-    IntField(name="d2", lo=84, width=24, optional=True, default=0, doc="cycles from group to group"),
+    IntField(name="d2", lo=84, width=24, optional=True, default=0, doc="from group to group"),
     IntField(name="stride2", lo=108, width=20, signed=True, optional=True, default=0),
 )
 
@@ -191,6 +191,7 @@ ROWS = (
         fields=(WIDTH, _out("@width"), _in("a", 16, "@width"), LANE), strided="lane",
         doc="Every lane takes the given lane of a."),
     Row(name="choose", code=0x73, unit="sxm", timing="sxm.select", semantics="choose",
+        aliases=("select",),  # the suffix (.1, .2, .4) tells it from the VXM's
         fields=(WIDTH, _out("@width"), _in("c", 32, "1"), _in("a", 16, "@width"),
                 _in("b", 24, "@width")),
         doc="The SXM's select: lane of a where mask stream c is not 0, else of b."),

@@ -59,8 +59,8 @@ class Tensor:
     """A named tensor of the program.
 
     `role` is ``in``, ``out``, ``const`` or ``scratch``; `data` the little-endian codes of a const
-    in C order; `pad` the byte in lanes beyond the tensor. All `layouts` are filled on load (copies);
-    an output is read from the first.
+    in C order; `pad` the byte in lanes beyond the tensor. All `layouts` are filled on load
+    (copies); an output is read from the first.
     """
 
     name: str
@@ -163,16 +163,50 @@ def tensors_from_json(text: str) -> tuple[Tensor, ...]:
         raise ValueError(f"the tensor table is damaged: {error}") from None
 
 
-def _tensor(row: dict[str, Any]) -> Tensor:
-    layouts = tuple(
-        Layout(**{
-            **layout,
-            "slices": tuple(layout["slices"]),
-            "digits": tuple(Digit(**digit) for digit in layout["digits"]),
-        })
-        for layout in row["layouts"]
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{value!r} is no integer")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
+    return value
+
+
+def _layout(row: dict[str, Any]) -> Layout:
+    numbers = ("base", "lane_div", "lane_mod", "lane_repeat", "plane")
+    layout = Layout(
+        slices=tuple(_text(name) for name in row["slices"]),
+        digits=tuple(
+            Digit(**{name: _integer(value) for name, value in digit.items()})
+            for digit in row["digits"]
+        ),
+        lane_axis=None if row["lane_axis"] is None else _integer(row["lane_axis"]),
+        **{name: _integer(row[name]) for name in numbers},
     )
-    data = None if row["data"] is None else bytes.fromhex(row["data"])
-    if row["role"] not in ROLES or row["dtype"] not in BYTES_OF:
-        raise ValueError(f"role '{row['role']}', dtype '{row['dtype']}'")
-    return Tensor(**{**row, "shape": tuple(row["shape"]), "layouts": layouts, "data": data})
+    divisors = [layout.lane_div, layout.lane_mod, layout.lane_repeat]
+    divisors += [n for digit in layout.digits for n in (digit.div, digit.mod)]
+    if min(divisors) < 1:
+        raise ValueError("a layout divides by less than 1")
+    return layout
+
+
+def _tensor(row: dict[str, Any]) -> Tensor:
+    tensor = Tensor(
+        name=_text(row["name"]),
+        dtype=_text(row["dtype"]),
+        shape=tuple(_integer(size) for size in row["shape"]),
+        role=_text(row["role"]),
+        layouts=tuple(_layout(layout) for layout in row["layouts"]),
+        pad=_integer(row["pad"]),
+        data=None if row["data"] is None else bytes.fromhex(row["data"]),
+    )
+    if tensor.role not in ROLES or tensor.dtype not in BYTES_OF:
+        raise ValueError(f"role '{tensor.role}', dtype '{tensor.dtype}'")
+    axes = [layout.lane_axis for layout in tensor.layouts if layout.lane_axis is not None]
+    axes += [digit.axis for layout in tensor.layouts for digit in layout.digits]
+    if not all(0 <= axis < len(tensor.shape) for axis in axes) or min(tensor.shape, default=1) < 1:
+        raise ValueError(f"the shape of '{tensor.name}' does not fit its layout")
+    return tensor

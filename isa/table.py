@@ -6,7 +6,6 @@ serves every machine class; the rows are in `isa.lpu` (and, per class, beside it
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,9 +14,9 @@ from typing import Any
 from isa.fields import (
     WORD_BITS,
     Alu,
+    Evaluate,
     Field,
     FieldError,
-    FlagField,
     Imm,
     ImmediateField,
     IntField,
@@ -25,7 +24,10 @@ from isa.fields import (
     Stream,
     imm_bits,
     imm_value,
+    literal,
+    near,
 )
+from isa.operands import OperandError, bind_operands, blame, suffix_values
 
 OPCODE = IntField(name="opcode", lo=0, width=8, role="hidden")
 
@@ -33,7 +35,7 @@ OPCODE = IntField(name="opcode", lo=0, width=8, role="hidden")
 BYTES_OF = {
     "fp32": 4, "int32": 4, "fp16": 2, "bf16": 2, "uint16": 2, "int8": 1, "uint8": 1, "e4m3": 1,
     "e5m2": 1, "mxfp8": 1, "mxfp4": 1, "e2m1": 1, "e2m3": 1, "e3m2": 1, "e8m0": 1, "hif8": 1,
-    "int4": 1,
+    "int4": 1, "int16": 2, "uint32": 4,
 }  # fmt: skip
 
 
@@ -48,7 +50,9 @@ class Row:
     `unit` is the kind of queue it runs on (``*`` = every queue); `timing` the key of its latency
     in the chip file's ``[latency]`` table ("" where it has none); `semantics` names the engine's
     function; `strided` the operand that ``repeat`` advances; `type_field` the suffix that gives the
-    immediate its type.
+    immediate its type. `pipe` is where a multi-pipe core executes it ("" on other machines;
+    ``@suffix``: the pipe that this suffix names). Text may also spell the mnemonic as one of
+    `aliases`, which may be another row's name as long as the suffixes tell the two apart.
     """
 
     name: str
@@ -60,6 +64,8 @@ class Row:
     strided: str = ""
     type_field: str = ""
     doc: str = ""
+    aliases: tuple[str, ...] = ()
+    pipe: str = ""
 
     @cached_property
     def by_name(self) -> dict[str, Field]:
@@ -135,14 +141,17 @@ class InstructionSet:
         self.by_code = {row.code: row for row in rows}
         if len(self.by_name) != len(rows) or len(self.by_code) != len(rows):
             raise ValueError(f"{name}: two rows share a mnemonic or an opcode")
+        self.spellings: dict[str, list[Row]] = {}
+        for row in rows:
+            for spelling in (row.name, *row.aliases):
+                self.spellings.setdefault(spelling, []).append(row)
 
     def row(self, mnemonic: str) -> Row:
         """The row of a mnemonic; `KeyError` with a suggestion where there is none."""
         if mnemonic in self.by_name:
             return self.by_name[mnemonic]
-        near = difflib.get_close_matches(mnemonic, self.by_name, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise KeyError(f"unknown instruction '{mnemonic}'{hint}")
+        hint = near(mnemonic, self.spellings)
+        raise KeyError(f"unknown instruction '{mnemonic}'" + (f"; {hint}" if hint else ""))
 
     def make(self, mnemonic: str, **values: Any) -> Instruction:
         """An instruction from field values, checked by encoding it once.
@@ -155,6 +164,9 @@ class InstructionSet:
         unknown = set(values) - set(row.by_name)
         if unknown:
             raise FieldError(f"{mnemonic} has no operand {', '.join(sorted(unknown))}")
+        for f in row.suffixes:
+            if f.name in values:
+                values[f.name] = f.parse(str(values[f.name]))  # f32 is short for fp32
         instruction = Instruction(row, values)
         self.encode(instruction)
         return instruction
@@ -175,14 +187,19 @@ class InstructionSet:
         return word
 
     def _immediate(self, instruction: Instruction) -> int:
-        used = {
-            imm_bits(v.value, str(instruction[instruction.row.type_field]))
-            for v in instruction.values.values()
-            if isinstance(v, Imm)
-        }
-        if len(used) > 1:
-            raise FieldError("a word holds one immediate; both numbers must be the same")
-        return used.pop() if used else 0
+        used: int | None = None
+        for name, value in instruction.values.items():
+            if not isinstance(value, Imm):
+                continue
+            try:
+                bits = imm_bits(value.value, str(instruction[instruction.row.type_field]))
+            except FieldError as error:
+                raise FieldError(str(error), field=name) from None
+            if used not in (None, bits):
+                message = "a word holds one immediate; both numbers must be the same"
+                raise FieldError(message, field=name)
+            used = bits
+        return used or 0
 
     def decode(self, word: int) -> Instruction:
         """The instruction of a 128-bit integer, or `DecodeError`. Inverse of `encode`."""
@@ -222,7 +239,8 @@ class InstructionSet:
 
     def stream_uses(self, instruction: Instruction) -> tuple[list[StreamUse], list[StreamUse]]:
         """The stream groups an instruction reads and those it drives, in operand order."""
-        reads, writes = [], []
+        reads: list[StreamUse] = []
+        writes: list[StreamUse] = []
         for f in instruction.row.fields:
             rule = f.reads or f.writes
             value = instruction[f.name]
@@ -239,107 +257,72 @@ class InstructionSet:
             if use.first.index % align:
                 raise FieldError(
                     f"{use.operand} takes {use.count} streams and starts at a multiple of"
-                    f" {align}, not at s{use.first.index}"
+                    f" {align}, not at s{use.first.index}",
+                    field=use.operand,
                 )
 
     # ---- text ------------------------------------------------------------------------------
 
     def print(self, instruction: Instruction) -> str:
         """Assembly text of one instruction. Inverse of `parse`."""
+        head, operands = self.texts(instruction)
+        return f"{head} {', '.join(text for _, text in operands)}".rstrip()
+
+    def texts(self, instruction: Instruction) -> tuple[str, list[tuple[str, str]]]:
+        """The mnemonic with its suffixes, and each operand as (field name, text)."""
         row = instruction.row
         head = row.name + "".join(f".{f.print(instruction[f.name])}" for f in row.suffixes)
-        parts = []
         given = [f for f in row.positionals if not f.optional or instruction[f.name] != f.default]
         # An optional operand may be left out only where no positional one follows.
         last = row.positionals.index(given[-1]) if given else -1
-        needed = set(row.positionals[: last + 1])
+        needed = {f.name for f in row.positionals[: last + 1]}
+        parts = []
         for f in row.fields:
             value = instruction[f.name]
             if f.role in ("suffix", "hidden"):
                 continue
-            if f not in needed and f.optional and value == f.default:
+            if f.name not in needed and f.optional and value == f.default:
                 continue
             text = f.print(value)
-            parts.append(f"{f.name}={text}" if f.role == "key" else text)
-        return f"{head} {', '.join(parts)}".rstrip()
+            parts.append((f.name, f"{f.name}={text}" if f.role == "key" else text))
+        return head, parts
 
-    def parse(self, mnemonic: str, operands: Sequence[str]) -> Instruction:
+    def parse(
+        self, mnemonic: str, operands: Sequence[str], evaluate: Evaluate = literal
+    ) -> Instruction:
         """An instruction from its mnemonic (with suffixes) and operand texts.
 
         Raises `KeyError` (unknown mnemonic) or `OperandError` naming the operand at fault.
         """
+        return self.bind(mnemonic, operands, evaluate)[0]
+
+    def bind(
+        self, mnemonic: str, operands: Sequence[str], evaluate: Evaluate = literal
+    ) -> tuple[Instruction, tuple[Field, ...]]:
+        """As `parse`, with the field that each operand text belongs to."""
         name, *suffixes = mnemonic.split(".")
-        row = self.row(name)
-        values: dict[str, Any] = {}
-        if len(suffixes) != len(row.suffixes):
-            wanted = name + "".join(f.syntax() for f in row.suffixes)
-            raise OperandError(f"write it as '{wanted}'", None)
-        for f, text in zip(row.suffixes, suffixes, strict=True):
-            try:
-                values[f.name] = f.parse(text)
-            except FieldError as error:
-                raise OperandError(str(error), None) from None
-        self._parse_operands(row, operands, values)
+        row, values = self._suffixes(name, suffixes)
+        bound = bind_operands(row, operands, values, evaluate)
         instruction = Instruction(row, values)
         try:
             self.encode(instruction)
         except FieldError as error:
-            raise OperandError(str(error), _blamed(row, operands, str(error))) from None
-        return instruction
+            raise blame(bound, values, error) from None
+        return instruction, bound
 
-    def _parse_operands(self, row: Row, operands: Sequence[str], values: dict[str, Any]) -> None:
-        waiting = list(row.positionals)
-        flags = {f.name: f for f in row.fields if isinstance(f, FlagField)}
-        keys = {f.name: f for f in row.fields if f.role == "key"}
-        for i, text in enumerate(operands):
-            key, equals, rest = text.partition("=")
-            if text in flags:
-                f, body = flags[text], text
-            elif equals and key.strip() in keys:
-                f, body = keys[key.strip()], rest.strip()
-            elif equals:
-                near = difflib.get_close_matches(key.strip(), keys, 1)
-                hint = f"; did you mean '{near[0]}'?" if near else ""
-                raise OperandError(f"{row.name} has no operand '{key.strip()}'{hint}", i)
-            elif waiting:
-                f, body = waiting.pop(0), text
-            else:
-                raise OperandError(f"too many operands; the form is '{row.syntax}'", i)
-            if f.name in values:
-                raise OperandError(f"{f.name} is given twice", i)
+    def _suffixes(self, name: str, suffixes: Sequence[str]) -> tuple[Row, dict[str, Any]]:
+        """The row that a spelling and its suffixes mean, and the suffixes' values."""
+        rows = self.spellings.get(name) or [self.row(name)]
+        for row in rows[:-1]:
             try:
-                values[f.name] = f.parse(body)
-            except FieldError as error:
-                near = difflib.get_close_matches(text, flags, 1)
-                hint = f"; did you mean '{near[0]}'?" if near else ""
-                raise OperandError(f"{error}{hint}", i) from None
-        missing = [f.name for f in waiting if not f.optional]
-        missing += [n for n, f in keys.items() if n not in values and not f.optional]
-        if missing:
-            raise OperandError(f"{', '.join(missing)} is missing; the form is '{row.syntax}'", None)
-
-
-class OperandError(ValueError):
-    """A wrong operand; `index` is its position in the operand list, None for the mnemonic."""
-
-    def __init__(self, message: str, index: int | None) -> None:
-        super().__init__(message)
-        self.index = index
-
-
-def _blamed(row: Row, operands: Sequence[str], message: str) -> int | None:
-    """The operand whose field the message starts with, for the caret."""
-    position = 0
-    for f in row.fields:
-        if f.role != "positional":
-            continue
-        if message.startswith(f.name + " ") and position < len(operands):
-            return position
-        position += 1
-    for i, text in enumerate(operands):
-        if message.startswith(text.partition("=")[0].strip() + " "):
-            return i
-    return None
+                return row, suffix_values(row, name, suffixes)
+            except OperandError:
+                continue
+        try:
+            return rows[-1], suffix_values(rows[-1], name, suffixes)
+        except OperandError:
+            # Nothing fits: the complaint of the row that bears this name is the useful one.
+            return rows[0], suffix_values(rows[0], name, suffixes)
 
 
 def stream_count(rule: str, instruction: Instruction) -> int:

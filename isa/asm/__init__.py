@@ -1,0 +1,12 @@
+"""The assembler: text in, `isa.program.Program` out.
+
+Read in this order: `source` (lines and their parts), `expression`, `target` (a machine class and
+its chip's facts), `state`, `assembler` (the loop), `instructions`, `expectations`, then what the
+`directives` do: `blocks`, `tensors`, `layouts`, `values`.
+"""
+
+from isa.asm.assembler import assemble
+from isa.asm.target import MachineInfo, Target
+from isa.diagnostics import AssemblyError
+
+__all__ = ["AssemblyError", "MachineInfo", "Target", "assemble"]

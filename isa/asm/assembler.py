@@ -1,0 +1,407 @@
+"""The assembler's main loop: lines to statements, statements to words, words to a program.
+
+A line is read once. Lines that were met before, word for word, cost one dictionary look-up; lines
+that differ only in integers are filled into the template of the first; all others are parsed by
+the instruction table. A mistake is recorded and reading goes on, so one run reports all of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from isa.asm.blocks import Macro
+from isa.asm.directives import DIRECTIVES, Statement
+from isa.asm.expectations import resolve
+from isa.asm.expression import CONSTANTS, Number, Scope, expression_end
+from isa.asm.instructions import encode, from_template, make_template, plain_text, quick
+from isa.asm.reports import Reporter, TooManyErrors
+from isa.asm.source import ASSIGNMENT, LABEL, Fault, Frame, Piece, name_of, strip_comment
+from isa.asm.state import Deferred, Entry, Label, Section, Template, WantFields
+from isa.asm.target import AGAIN, TARGETS, MachineInfo, Target
+from isa.asm.tensors import Draft
+from isa.diagnostics import AssemblyError
+from isa.fields import WORD_BYTES, FieldError, nearest
+from isa.program import Program
+from isa.program import Section as ProgramSection
+
+MOST_LINES = 20_000_000  # after expansion
+DEEPEST = 60  # blocks, macros and files inside one another
+LONGEST_GAP = 1 << 32  # cycles that one @CYCLE may skip
+_WORD = re.compile(r"\S+")
+
+
+def assemble(
+    text: str,
+    filename: str = "<text>",
+    *,
+    include_path: Sequence[str | Path] = (),
+    chip_info: MachineInfo | None = None,
+    load_chip: Callable[[str], MachineInfo] | None = None,
+    defines: Mapping[str, Number] | None = None,
+    machine: str = "lpu",
+    max_lines: int = MOST_LINES,
+) -> Program:
+    """The program that a text describes; `AssemblyError` holds every mistake in it.
+
+    `chip_info` gives the chip's facts whatever the ``.chip`` line says; else `load_chip` turns the
+    name on that line into them (it raises `ValueError` for a chip it does not know). Without
+    either, queue names and units go unchecked. `defines` are symbols known from the start, and
+    `machine` the class of machine where no chip tells it.
+
+    >>> program = assemble(".queue mem.w0.read\\n read s0.e, 16\\n")
+    >>> program.sections[0].name, len(program.sections[0])
+    ('mem.w0.read', 1)
+    """
+    assembler = Assembler(filename, machine, include_path, chip_info, load_chip, max_lines)
+    for name, value in (defines or {}).items():
+        assembler.scope.symbols[name] = value
+    lines = text.split("\n")
+    try:
+        assembler.run(Frame(assembler.file_number(filename), 1, lines))
+        return assembler.finish()
+    except TooManyErrors:
+        raise AssemblyError(assembler.sorted_diagnostics()) from None
+
+
+class Assembler(Reporter):
+    """One run over one text. The directives work on it; see `isa.asm.directives`."""
+
+    def __init__(
+        self,
+        filename: str,
+        machine: str,
+        include_path: Sequence[str | Path],
+        chip_info: MachineInfo | None,
+        load_chip: Callable[[str], MachineInfo] | None,
+        max_lines: int,
+    ) -> None:
+        super().__init__()
+        self.include_path = [Path(p) for p in include_path]
+        self.fixed_chip = chip_info is not None
+        self.load_chip = load_chip
+        self.chip = chip_info.name if chip_info is not None else ""
+        self.lines_left = max_lines
+        self.sections: dict[str, Section] = {}
+        self.caches: dict[str, tuple[dict[str, Entry], dict[str, Template]]] = {}
+        self.nowhere = Section("", "", {}, {}, {})
+        self.section = self.nowhere
+        self.labels: dict[str, Label] = {}
+        self.wants: list[WantFields] = []
+        self.deferred: list[Deferred] = []
+        self.macros: dict[str, Macro] = {}
+        self.expansions = 0
+        self.tensors: dict[str, Draft] = {}
+        self.data_target: Draft | None = None
+        self.meta: dict[str, Any] = {}
+        self.scope = Scope({}, self._lookup)
+        self.idle: dict[int, list[bytes]] = {}
+        self.frame = Frame(0, 1, [])
+        self.cursor: Iterator[tuple[int, str]] = iter(())
+        self.number = 0
+        self.set_target(self._class_of(chip_info, machine)(chip_info))
+
+    # ---- machine and names ------------------------------------------------------------------
+
+    @staticmethod
+    def _class_of(info: MachineInfo | None, machine: str) -> type[Target]:
+        return TARGETS[getattr(info, "chip_class", machine)]
+
+    def set_target(self, target: Target) -> None:
+        self.target = target
+        self.scope.facts = target.facts()
+
+    def _lookup(self, name: str) -> Number | None:
+        """The value of ``.`` or of a label that has its place already."""
+        if name == ".":
+            return self.section.time if self.section is not self.nowhere else None
+        label = self.labels.get(name)
+        if label is None or label.word < 0:
+            return None
+        return self.target.label_value(label.word, label.time)
+
+    def evaluate(self, piece: Piece) -> Number:
+        """The value of an expression at its place in the line."""
+        try:
+            return self.scope.evaluate(piece.text)
+        except FieldError as error:
+            raise piece.wrong(error) from None
+
+    def integer(self, piece: Piece, what: str, low: int, high: int) -> int:
+        """The value of an expression that is to be an integer from `low` to `high`."""
+        value = self.evaluate(piece)
+        if not isinstance(value, int) or not low <= value <= high:
+            raise piece.fault(f"{what} is an integer, {low} to {high}, not {value}", "A010")
+        return value
+
+    def define(self, piece: Piece, value: Number) -> None:
+        """Give a symbol its value."""
+        name = piece.text
+        if name in CONSTANTS or name == "." or self.target.registers.fullmatch(name):
+            raise piece.fault(f"'{name}' already means something else", "A015")
+        if name in self.labels:
+            line = self.labels[name].line
+            raise piece.fault(f"'{name}' is a label already, at line {line}", "A015")
+        self.scope.symbols[name] = value
+
+    # ---- lines ------------------------------------------------------------------------------
+
+    def run(self, frame: Frame) -> None:
+        """Read the lines of a frame, in whatever section is current."""
+        self.lines_left -= len(frame.lines)
+        if self.lines_left < 0 or frame.depth > DEEPEST:
+            what = "nested too deep" if frame.depth > DEEPEST else "too long"
+            raise Fault(f"the expansion is {what}", "A053", 0, 1)
+        outer = self.frame, self.cursor, self.number
+        file = frame.file
+        self.frame = frame
+        self.cursor = enumerate(frame.lines, frame.first)
+        section = self.section
+        known = section.known
+        for number, raw in self.cursor:
+            entry = known.get(raw)
+            if entry is None:
+                self.number = number
+                if quick(self, section, raw):
+                    continue
+                self._line(raw)
+                section = self.section
+                known = section.known
+                continue
+            for operand, text, at in entry.wants:
+                self.want(entry.uses[operand], text, at, number, raw)
+            section.append(entry.word, entry.hold, entry.span, (file, number))
+        self.frame, self.cursor, self.number = outer
+
+    def _line(self, raw: str) -> None:
+        """One line that is not known yet."""
+        try:
+            self._statement(raw)
+        except Fault as fault:
+            self.report(fault, self.frame, self.number, raw)
+
+    def _statement(self, raw: str) -> None:
+        line = strip_comment(raw)
+        at = 0
+        while ":" in line:
+            match = LABEL.match(line, at)
+            if match is None:
+                break
+            self._label(Piece(match[1], match.start(1)))
+            at = match.end()
+        text = line[at:].strip()
+        if not text:
+            return
+        start = line.index(text[0], at)
+        first = text[0]
+        if first == ".":
+            self._directive(text, start)
+        elif first == "@":
+            self._placed(text, start, raw)
+        elif "=" in text and (match := ASSIGNMENT.match(text)):
+            value = Piece(text[match.end() :].strip(), start + match.end())
+            self.define(Piece(match[1], start), self.evaluate(value))
+        else:
+            self._instruction(text, start, raw, None)
+
+    def _label(self, piece: Piece) -> None:
+        name = name_of(piece, "a label")
+        if self.section is self.nowhere:
+            raise piece.fault(f"the label '{name}' is in no queue", "A032")
+        if name in self.labels:
+            line = self.labels[name].line
+            self.report(
+                piece.fault(f"the label '{name}' is defined twice; first at line {line}", "A021"),
+                self.frame, self.number, self._raw(),
+            )  # fmt: skip
+            return
+        if name in self.scope.symbols:
+            raise piece.fault(f"'{name}' is a symbol already", "A015")
+        kept = piece.text[0] == '"' or not name.startswith(".L")
+        self.labels[name] = Label(self.section, -1, 0, kept, self.frame.file, self.number)
+        self.section.pending.append(name)
+
+    def _raw(self) -> str:
+        return self.frame.lines[self.number - self.frame.first]
+
+    def _directive(self, text: str, at: int) -> None:
+        match = _WORD.match(text)
+        name = match[0] if match else text
+        directive = DIRECTIVES.get(name[1:])
+        if directive is None:
+            other = nearest(name[1:], DIRECTIVES)
+            hint = f"did you mean '.{other}'?" if other else ""
+            raise Fault(f"unknown directive '{name}'", "A002", at, at + len(name), hint=hint)
+        rest = text[len(name) :]
+        piece = Piece(rest.strip(), at + len(name) + len(rest) - len(rest.lstrip()))
+        directive.run(self, Statement(Piece(name, at), piece))
+
+    # ---- instructions -----------------------------------------------------------------------
+
+    def _placed(self, text: str, at: int, raw: str) -> None:
+        """``@CYCLE instruction``: the expression goes on for as long as it can."""
+        end = expression_end(text, 1)
+        if not text[end:].strip():
+            raise Fault("an instruction follows '@CYCLE'", "A003", at, at + len(text))
+        cycle = self.integer(Piece(text[1:end].strip(), at + 1), "a cycle", 0, 1 << 62)
+        rest = text[end:].lstrip()
+        if rest[0] in ".@":
+            raise Fault("only an instruction can be placed", "A003", at, at + end)
+        self._instruction(rest, at + len(text) - len(rest), raw, (cycle, at, at + end))
+
+    def _instruction(
+        self, text: str, at: int, raw: str, place: tuple[int, int, int] | None
+    ) -> None:
+        """Encode an instruction (or expand a macro) and append it to the section."""
+        section = self.section
+        if self.macros:
+            match = _WORD.match(text)
+            if match and match[0] in self.macros:
+                if place:
+                    raise Fault("only an instruction can be placed", "A003", place[1], place[2])
+                rest = text[match.end() :]
+                indent = len(rest) - len(rest.lstrip())
+                statement = Statement(
+                    Piece(match[0], at), Piece(rest.strip(), at + match.end() + indent)
+                )
+                self.macros[match[0]].expand(self, statement)
+                return
+        if section is self.nowhere:
+            name = text.split(None, 1)[0]
+            help = "begin a queue with '.queue NAME', such as .queue mem.w0.read"
+            raise Fault("an instruction outside every queue", "A032", at, at + len(name), help=help)
+        try:
+            entry, wants = self._encode(section, text, at, raw)
+        except Fault as fault:
+            if self.target.forward and fault.code == "A014":
+                word = len(section.origins)
+                self.deferred.append(
+                    Deferred(section, word, text, at, self.frame, self.number, raw)
+                )
+            else:
+                self.report(fault, self.frame, self.number, raw)
+            entry, wants = _PLACEHOLDER, ()
+        if place:
+            self._wait(section, entry, place, raw)
+        if entry.hold == AGAIN and not section.repeatable:
+            help = "write it right after the instruction that it repeats"
+            raise Fault("there is nothing to repeat here", "A041", at, at + 6, help=help)
+        for operand, text_, at_ in wants:
+            self.want(entry.uses[operand], text_, at_, self.number, raw)
+        section.append(entry.word, entry.hold, entry.span, (self.frame.file, self.number))
+
+    def _encode(
+        self, section: Section, text: str, at: int, raw: str
+    ) -> tuple[Entry, tuple[tuple[int, str, int], ...]]:
+        """The entry of an instruction text and its expectations: remembered, filled in, or new."""
+        plain, wants = plain_text(text, at)
+        entry = section.known.get(plain)
+        if entry is None:
+            entry = from_template(section, plain, self.target)
+        if entry is not None and all(i < len(entry.uses) and entry.uses[i][1] for i, _, _ in wants):
+            return entry, wants
+        self.scope.used = False
+        instruction, entry, wants = encode(self, section, text, at)
+        if not self.scope.used:
+            make_template(section.templates, plain, instruction, entry, self.target)
+            section.known[plain] = entry
+            # Not a repeat: whether one may stand here depends on what stands before it.
+            if raw.strip() == text and entry.hold != AGAIN:
+                section.known[raw] = entry._replace(wants=wants)
+        return entry, wants
+
+    def _wait(self, section: Section, entry: Entry, place: tuple[int, int, int], raw: str) -> None:
+        """Fill the time up to a placed instruction with instructions that do nothing."""
+        cycle, start, end = place
+        if entry.hold == AGAIN:
+            raise Fault("a repeat takes no cycle of its own", "A041", start, end)
+        gap = cycle - section.time
+        if gap < 0:
+            late = f"{-gap:,} cycle" + ("s" if gap < -1 else "")
+            fault = Fault(
+                f"cycle {cycle:,} has passed: {section.name} is free again {late} later, "
+                f"in cycle {section.time:,}", "A040", start, end,
+            )  # fmt: skip
+            self.report(fault, self.frame, self.number, raw)
+            section.time = cycle  # judge what follows by what was meant here
+            return
+        if gap > LONGEST_GAP:
+            raise Fault(f"cycle {cycle:,} is too far away", "A010", start, end)
+        self.skip(section, gap)
+
+    def skip(self, section: Section, gap: int) -> None:
+        """Do nothing for `gap` cycles; labels that wait go on waiting."""
+        if gap not in self.idle:
+            isa = self.target.isa
+            words = [isa.encode(instruction) for instruction in self.target.idle(gap)]
+            self.idle[gap] = [word.to_bytes(WORD_BYTES, "little") for word in words]
+        for word in self.idle[gap]:
+            section.words += word
+            section.origins.append((self.frame.file, self.number))
+        section.time += gap
+        section.repeatable = False
+
+    def want(self, use: tuple[str, int], text: str, at: int, number: int, raw: str) -> None:
+        """Remember what the operand `use` of the section's next word is to come from."""
+        section = self.section
+        word = len(section.origins)
+        self.wants.append((section, word, use[0], use[1], text, at, self.frame, number, raw))
+
+    # ---- sections ---------------------------------------------------------------------------
+
+    def open_section(self, name: str) -> None:
+        """Go on in a section, new or begun before."""
+        if name not in self.sections:
+            unit = self.target.unit(name)
+            known, templates = self.caches.setdefault(unit, ({}, {}))
+            self.sections[name] = Section(name, unit, known, templates, self.labels)
+        self.section = self.sections[name]
+
+    # ---- the end ----------------------------------------------------------------------------
+
+    def finish(self) -> Program:
+        """Resolve what had to wait, and put the program together."""
+        for section in self.sections.values():
+            section.bind_labels()
+        for item in self.deferred:
+            self._encode_deferred(item)
+        expects = resolve(self)
+        tensors = []
+        for draft in self.tensors.values():
+            try:
+                tensors.append(draft.finish())
+            except Fault as fault:
+                self.report(fault, draft.frame, draft.line, draft.raw)
+        if self.diagnostics:
+            raise AssemblyError(self.sorted_diagnostics())
+        return Program(
+            isa=self.target.name,
+            chip=self.chip,
+            sections=tuple(
+                ProgramSection(s.name, bytes(s.words), tuple(s.origins))
+                for s in self.sections.values()
+            ),
+            tensors=tuple(tensors),
+            expects=expects,
+            symbols={
+                name: (label.section.name, label.word)
+                for name, label in self.labels.items()
+                if label.kept
+            },
+            files=tuple(self.files),
+            meta=self.meta,
+        )
+
+    def _encode_deferred(self, item: Deferred) -> None:
+        """Encode an instruction that named something defined after it."""
+        try:
+            _, entry, _ = encode(self, item.section, item.text, item.at)
+            start = item.word * WORD_BYTES
+            item.section.words[start : start + WORD_BYTES] = entry.word
+        except Fault as fault:
+            self.report(fault, item.frame, item.line, item.raw)
+
+
+_PLACEHOLDER = Entry(bytes(WORD_BYTES), 1, 0, ())
