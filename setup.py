@@ -44,7 +44,7 @@ class BuildExt(build_ext):
             super().build_extensions()
         except Exception as error:
             compiler = getattr(self.compiler, "compiler", ["cc"])[0]
-            if "command" in str(error) and "failed" in str(error) or "No such file" in str(error):
+            if ("command" in str(error) and "failed" in str(error)) or "No such file" in str(error):
                 raise SystemExit(
                     f"presil: error: the C compiler could not build the compiled cores: {error}\n"
                     f"help: is '{compiler}' there and working? e.g. 'apt install gcc python3-dev'"

@@ -1,0 +1,109 @@
+"""Presil from Python: run kernels on AI inference chips that are not on your desk.
+
+import presil
+report = presil.run("matmul", chip="lpu-tsp1", dtype="int8", m=64, n=64, k=640)
+report.cycles, report.outputs["c"]
+print(report)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tools.runreport import RunReport
+
+if TYPE_CHECKING:
+    from emulator.lpu.chip import LpuChip
+    from isa.program import Program
+    from programs.kernel import Kernel
+
+__all__ = ["RunReport", "__version__", "assemble", "chips", "kernels", "load_chip", "run"]
+
+
+def run(
+    target: str | Program,
+    chip: str | LpuChip | None = None,
+    dtype: str | None = None,
+    *,
+    seed: int = 0,
+    mode: str = "full",
+    hazards: str = "error",
+    check: bool | None = None,
+    overrides: Mapping[str, str] | None = None,
+    **arrays_or_params: Any,
+) -> RunReport:
+    """Run a kernel by name, a program file by path, or a `Program`.
+
+    Arrays among the keywords are inputs, everything else is a kernel parameter; both have the
+    defaults of the command line. `mode` is "full" (values and cycles) or "timing"; `overrides` are
+    chip values as texts (``{"clock": "2 GHz"}``); `check` forces or forbids the accuracy figures.
+
+    >>> run("matmul", chip="lpu-tiny", dtype="int8", m=3, n=5, k=40).outputs["c"].shape
+    (3, 5)
+    """
+    import numpy as np
+
+    from tools.jobs import Request
+    from tools.session import execute
+
+    inputs = {k: v for k, v in arrays_or_params.items() if isinstance(v, np.ndarray)}
+    return execute(
+        Request(
+            target=target,
+            chip=chip,
+            dtype=dtype,
+            settings={k: v for k, v in arrays_or_params.items() if k not in inputs},
+            overrides=overrides or {},
+            inputs=inputs,
+            seed=seed,
+            mode=mode,
+            hazards=hazards,
+            check=check,
+        )
+    )
+
+
+def chips() -> list[str]:
+    """Names of the chips that ship with Presil."""
+    from emulator.chip import chip_names
+
+    return chip_names()
+
+
+def kernels(machine: str | None = None) -> dict[str, Kernel]:
+    """Kernels by name, of one machine class ("lpu") or of all."""
+    from programs.registry import kernels as registered
+
+    return dict(registered(machine))
+
+
+def load_chip(name: str, overrides: Mapping[str, str] | None = None) -> Any:
+    """A chip by name or by path of a chip file, validated; `overrides` change single values.
+
+    >>> load_chip("lpu-tiny").lanes
+    32
+    """
+    from tools.machines import load_chip as load
+
+    return load(name, overrides)
+
+
+def assemble(text: str, filename: str = "<text>") -> Program:
+    """Assembly text as a program; `isa.asm.AssemblyError` holds every error of the text."""
+    from isa.asm.assembler import assemble as translate
+    from tools.machines import load_chip as load
+
+    return translate(text, filename, load_chip=load)
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        from tools.cli import version
+
+        return version()
+    raise AttributeError(f"module 'presil' has no attribute '{name}'")
+
+
+if TYPE_CHECKING:
+    __version__: str

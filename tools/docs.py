@@ -1,0 +1,175 @@
+"""Keeps the generated parts of README and docs/ current: ``python -m tools.docs``.
+
+A generated part stands between ``<!-- begin NAME -->`` and ``<!-- end -->``. NAME is a key of
+`PARTS`, or ``$ presil ...``, which stands for what that command prints. ``--check`` changes nothing
+and exits with 1 where a page is out of date.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+
+BAR = "\\|"  # inside a table
+ROOT = Path(__file__).resolve().parent.parent
+_PART = re.compile(r"(<!-- begin (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def pages() -> Iterator[Path]:
+    """README and every page of docs/."""
+    yield ROOT / "README.md"
+    yield from sorted((ROOT / "docs").glob("*.md"))
+
+
+def chips() -> str:
+    from tools.chipinfo import markdown
+
+    return markdown()
+
+
+def json_fields() -> str:
+    """Every model of the JSON schema as a table, the outermost first."""
+    from tools import record
+    from tools.accuracy import Accuracy
+
+    lines: list[str] = []
+    for model in (record.Run, record.Unit, record.Memory, Accuracy, record.Host,
+                  record.HazardRecord, record.Where):  # fmt: skip
+        lines += [f"### {model.__name__}", "", str(model.__doc__).strip(), ""]
+        lines += ["| field | type | meaning |", "|---|---|---|"]
+        lines += [
+            f"| `{item.alias or name}` | {_type(item.annotation)} | {item.description} |"
+            for name, item in model.model_fields.items()
+        ]
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _type(annotation: Any) -> str:
+    """A Python annotation in JSON's words."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if isinstance(annotation, UnionType):
+        return " or ".join(dict.fromkeys(_type(a) for a in arguments))
+    if origin is dict:
+        return f"object of {_type(arguments[1])}"
+    if origin is list:
+        return f"array of {_type(arguments[0])}"
+    if origin is not None:
+        return " or ".join(f"`{a!r}`".replace("'", '"') for a in arguments)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation.__name__
+    names = {int: "integer", float: "number", str: "string", bool: "boolean", type(None): "null"}
+    return names[annotation]
+
+
+def formats() -> str:
+    """The element formats and the block formats."""
+    from emulator.numerics import BLOCK_FORMATS, FORMATS
+
+    lines = ["| format | bits | largest | smallest > 0 | Inf | NaN | codes |",
+             "|---|---:|---:|---:|---|---|---|"]  # fmt: skip
+    for row in FORMATS:
+        nan = "-" if row.nan == "none" else row.nan
+        inf = "yes" if row.has_inf else "-"
+        lines.append(
+            f"| `{row.name}` | {row.bits} | {row.max_finite:.6g} | {row.min_subnormal:.6g} |"
+            f" {inf} | {nan} | {row.storage} |"
+        )
+    lines += ["", "| blocks | elements | block | scale |", "|---|---|---:|---|"]
+    for block in BLOCK_FORMATS.values():
+        extra = " and one fp32 per tensor" if block.tensor_scale else ""
+        lines.append(f"| `{block.name}` | {block.element} | {block.block} | {block.scale}{extra} |")
+    return "\n".join(lines)
+
+
+def bounds() -> str:
+    """What each bound means and what to change."""
+    from tools.advice import BOUNDS
+
+    lines = ["| bound | meaning | what to change |", "|---|---|---|"]
+    lines += [f"| `{name}` | {meaning} | {change} |" for name, (meaning, change) in BOUNDS.items()]
+    return "\n".join(lines)
+
+
+def verbs() -> str:
+    """Every verb with its options; made from the commands, not from click's layout of the help."""
+    import click
+
+    from tools.cli import VERBS, main
+
+    context = click.Context(main, info_name="presil")
+    lines: list[str] = []
+    for name in VERBS:
+        command = main.get_command(context, name)
+        assert command is not None
+        arguments = [p for p in command.params if isinstance(p, click.Argument)]
+        words = " ".join(a.metavar or str(a.name).upper() for a in arguments)
+        lines += [f"## presil {name}", "", f"`presil {name} [OPTIONS] {words}`", ""]
+        lines += [inspect.cleandoc(command.help or ""), "", "| option | |", "|---|---|"]
+        for option in (p for p in command.params if isinstance(p, click.Option)):
+            value = option.metavar or (
+                "|".join(option.type.choices) if isinstance(option.type, click.Choice) else ""
+            )
+            flags = ", ".join(option.opts) + f" {value}".rstrip()
+            lines.append(f"| `{flags.replace('|', BAR)}` | {option.help} |")
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "chips": chips,
+    "json": json_fields,
+    "formats": formats,
+    "bounds": bounds,
+    "verbs": verbs,
+}
+
+
+def command_output(command: str) -> str:
+    """A command and what it prints, without the line about this computer."""
+    words = command.removeprefix("$ presil").split()
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.cli", *words],
+        cwd=ROOT, env={**os.environ, "COLUMNS": "100"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("host ")]
+    text = "\n".join(lines).rstrip()
+    return f"```console\n{command}\n{text}\n{done.stderr.rstrip()}".rstrip() + "\n```"
+
+
+def part(name: str) -> str:
+    """The text of a generated part."""
+    return command_output(name) if name.startswith("$ ") else PARTS[name]()
+
+
+def current(text: str) -> str:
+    """A page with every generated part made anew."""
+    return _PART.sub(lambda m: f"{m[1]}\n{part(m[2])}\n\n{m[3]}", text)
+
+
+def main(words: list[str]) -> int:
+    """Write the pages that changed, or with ``--check`` name them."""
+    stale = 0
+    for path in pages():
+        text = path.read_text()
+        fresh = current(text)
+        if fresh != text:
+            stale += 1
+            print(f"{path.relative_to(ROOT)}: {'out of date' if '--check' in words else 'written'}")
+            if "--check" not in words:
+                path.write_text(fresh)
+    return 1 if stale and "--check" in words else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

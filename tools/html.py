@@ -1,0 +1,44 @@
+"""A run as one static HTML table for notebooks: no script, no external resource."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+from tools import advice
+from tools.runreport import RunReport
+from tools.text import count, figures, hertz, seconds
+
+_RIGHT = ' style="text-align:right"'
+
+
+def _row(cells: Iterable[str], tag: str = "td") -> str:
+    parts = [f"<{tag}{_RIGHT if i else ''}>{escape(cell)}</{tag}>" for i, cell in enumerate(cells)]
+    return f"<tr>{''.join(parts)}</tr>"
+
+
+def run_html(report: RunReport) -> str:
+    """Summary, units and accuracy as rows of one table."""
+    result = report.result
+    title = "  ".join(part for part in (report.kernel, report.chip, report.dtype) if part)
+    rows = [
+        _row(["cycles", count(result.cycles), ""]),
+        _row(["time", seconds(result.time_s), f"at {hertz(result.clock_hz)}"]),
+        _row(["bound by", result.bound, advice.explanation(result)[1]]),
+        _row(["unit", "busy cycles", "%"], "th"),
+    ]
+    for unit in report.units:
+        share = 100 * unit.busy / max(1, result.cycles * unit.count)
+        rows.append(_row([unit.name, count(unit.busy), f"{share:.1f}"]))
+    if report.accuracy is not None:
+        rows.append(_row([f"accuracy of {report.accuracy.output}", "", ""], "th"))
+        rows += [
+            _row([name, figures(value), ""])
+            for name, value in (
+                ("max error", report.accuracy.max_abs),
+                ("naive max error", report.accuracy.naive_max_abs),
+                ("SQNR in dB", report.accuracy.sqnr_db),
+            )
+            if value is not None
+        ]
+    return f"<table><caption>{escape(title)}</caption>{''.join(rows)}</table>"

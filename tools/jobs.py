@@ -1,0 +1,202 @@
+"""Something to run, a kernel with its parameters or a program file; `session` sees no difference.
+
+Opening a job checks everything that can be wrong with a request before any work is done.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from programs.kernel import Array, Arrays, Encoded, Kernel
+from tools.machines import DEFAULT_CHIP, load_chip
+from tools.problem import Problem, suggestion
+
+if TYPE_CHECKING:
+    from isa.program import Program
+    from tools.accuracy import Accuracy
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked for, on the command line or from Python.
+
+    `target` is a kernel name, a path, or a `Program`; `chip` a name, a path or a loaded chip;
+    `check` True or False forces or forbids the accuracy figures, None leaves it to the size.
+    """
+
+    target: Any
+    chip: Any = None
+    dtype: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    inputs: Arrays = field(default_factory=dict)
+    wanted: tuple[str, ...] = ()
+    seed: int = 0
+    mode: str = "full"
+    hazards: str = "error"
+    check: bool | None = None
+
+    def load_chip(self, name: str) -> Any:
+        """The chip of the request, or the named one where it leaves that open."""
+        if self.chip is not None and not isinstance(self.chip, str):
+            if self.overrides:
+                raise Problem("overrides go with a chip's name, not with a loaded chip")
+            return self.chip
+        return load_chip(self.chip or name, self.overrides)
+
+
+class Job(ABC):
+    """One request, opened: names are known, nothing is computed yet."""
+
+    title: str
+    chip: Any
+    dtype: str | None
+    shape: Mapping[str, Any]
+    data: str  # where the inputs come from, for the head of the report
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+
+    def check_names(self, request: Request) -> None:
+        """Refuse names of inputs and outputs that the job does not have."""
+        for option, what, names, known in (
+            ("--in", "input", request.inputs, self.input_names),
+            ("--out", "output", request.wanted, self.output_names),
+        ):
+            for name in names:
+                if name not in known:
+                    raise Problem(
+                        f"{option} {name}: {self.title} has no {what} '{name}'",
+                        help=suggestion(name, known, f"{what}s"),
+                    )
+
+    def needs_values(self, mode: str) -> bool:
+        """Whether a run in that mode takes input values."""
+        return mode == "full"
+
+    @abstractmethod
+    def program(self) -> Program:
+        """What the machine runs."""
+
+    @abstractmethod
+    def encode(self) -> Encoded:
+        """Codes of every input tensor."""
+
+    @abstractmethod
+    def decode(self, outputs: Arrays, encoded: Encoded) -> dict[str, Array]:
+        """Values of every output."""
+
+    @abstractmethod
+    def macs(self) -> int | None:
+        """Multiply-adds, to judge what a float64 reference costs; None where there is none."""
+
+    @abstractmethod
+    def accuracy(self, values: Arrays, encoded: Encoded) -> Accuracy | None:
+        """Errors against float64."""
+
+
+def open_job(request: Request) -> Job:
+    """The job of a request: a kernel's name wins over a file of that name."""
+    from programs.registry import kernels
+    from tools.filejob import FileJob, load_program
+
+    target = request.target
+    if not isinstance(target, str):
+        return FileJob(request, target, "program")
+    if target in kernels() or not _looks_like_file(target):
+        return KernelJob(request)
+    return FileJob(request, load_program(target, request), target)
+
+
+def _looks_like_file(target: str) -> bool:
+    path = Path(target)
+    return path.is_file() or bool(path.suffix) or len(path.parts) > 1
+
+
+class KernelJob(Job):
+    """A kernel with parameters, format and arrays."""
+
+    def __init__(self, request: Request) -> None:
+        from programs.registry import find
+
+        self.chip = request.load_chip(DEFAULT_CHIP)
+        self.kernel: Kernel = find(request.target, self.chip.chip_class)
+        self.title = self.kernel.name
+        self.dtype = self._dtype(request.dtype)
+        self.input_names = tuple(self.kernel.inputs_doc)
+        if self.dtype.startswith("mx"):
+            self.input_names += tuple(f"{name}.scale" for name in self.kernel.inputs_doc)
+        self.output_names = tuple(self.kernel.outputs_doc)
+        self.check_names(request)
+        self.params = self._resolve(request)
+        self.shape = {p.name: self.params[p.name] for p in self.kernel.params}
+        self._given = dict(request.inputs)
+        self.data = self._data(request)
+        self._seed = request.seed
+        self._arrays: dict[str, Array] | None = None
+
+    def _data(self, request: Request) -> str:
+        if self._given:
+            missing = [name for name in self.kernel.inputs_doc if name not in self._given]
+            rest = f", {' '.join(missing)} by seed {request.seed}" if missing else ""
+            return f"{' '.join(self._given)} given{rest}"
+        return "real tensors" if self.params.get("real") else f"seed {request.seed}"
+
+    def _resolve(self, request: Request) -> dict[str, int]:
+        try:
+            return self.kernel.resolve(request.settings, request.inputs or None)
+        except KeyError as error:  # an array from which shapes follow was not given
+            name = error.args[0] if error.args else None
+            if not request.inputs or name not in self.kernel.inputs_doc:
+                raise
+            needed = ", ".join(self.kernel.inputs_doc)
+            raise Problem(f"--in: '{name}' is missing; {self.title} takes {needed}") from None
+
+    def _dtype(self, wanted: str | None) -> str:
+        if wanted is None:
+            return self.kernel.default_dtype(self.chip)
+        granted = self.kernel.dtypes(self.chip)
+        if wanted not in granted:
+            raise Problem(
+                f"{self.kernel.name} on {self.chip.name} does not take dtype '{wanted}'",
+                help=suggestion(wanted, granted, "formats"),
+            )
+        return wanted
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """The user's arrays, and default data for the inputs that were left out."""
+        if self._arrays is None:
+            missing = [name for name in self.kernel.inputs_doc if name not in self._given]
+            default = self.kernel.inputs(self.params, self._seed) if missing else {}
+            self._arrays = {**default, **self._given}
+        return self._arrays
+
+    def program(self) -> Program:
+        return self.kernel.build(self.chip, str(self.dtype), self.params)
+
+    def encode(self) -> Encoded:
+        return self.kernel.encode(str(self.dtype), self.params, self.arrays)
+
+    def decode(self, outputs: Arrays, encoded: Encoded) -> dict[str, Array]:
+        return self.kernel.decode(str(self.dtype), self.params, outputs, encoded)
+
+    def macs(self) -> int:
+        return self.kernel.macs(self.params)
+
+    def accuracy(self, values: Arrays, encoded: Encoded) -> Accuracy | None:
+        from tools.accuracy import measure
+        from tools.tensors import as_numbers
+
+        numbers = as_numbers(str(self.dtype), self.arrays)
+        integers = all(array.dtype.kind in "iu" for array in numbers.values())
+        return measure(
+            values,
+            self.kernel.reference(self.params, numbers),
+            None if integers else self.kernel.naive(str(self.dtype), self.params, numbers),
+            self.kernel.accuracy_scale(str(self.dtype), encoded),
+            integers,
+        )

@@ -1,0 +1,60 @@
+"""The options that several verbs share, and how their texts are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from tools.problem import Problem
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def pairs(option: str, items: Iterable[str], form: str) -> dict[str, str]:
+    """``name=value`` texts as a mapping.
+
+    >>> pairs("--set", ["m=1", "n=2"], "name=value")
+    {'m': '1', 'n': '2'}
+    """
+    found: dict[str, str] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise Problem(f"{option} {item}: write it as {option} {form}")
+        if name.strip() in found:
+            raise Problem(f"{option} {name.strip()}: given twice")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def target_options(command: F) -> F:
+    """The options of every verb that runs something."""
+    for option in reversed(_TARGET):
+        command = option(command)
+    return command
+
+
+json_option = click.option(
+    "--json", "json_to", metavar="FILE|-", help="Write the result as JSON; - is stdout."
+)
+_TARGET = (
+    click.argument("target", metavar="KERNEL_OR_FILE", required=False),
+    click.option("--chip", metavar="NAME",
+                 help="Chip or chip file; lpu-lp30, or the file's .chip line."),
+    click.option("--dtype", metavar="D", help="Operand format; the kernel's default."),
+    click.option("--set", "settings", metavar="NAME=VALUE", multiple=True,
+                 help="A kernel parameter, see 'presil kernels'."),
+    click.option("--with", "overrides", metavar="KEY=VALUE", multiple=True,
+                 help="A chip value, see 'presil chips NAME'."),
+    click.option("--in", "inputs", metavar="NAME=FILE.npy", multiple=True,
+                 help="An input: floats, or codes in the operand's code type."),
+    click.option("--out", "outs", metavar="NAME=FILE.npy", multiple=True,
+                 help="Write an output: float32, or integers."),
+    click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, metavar="N",
+                 help="Seed of the default inputs; 0."),
+    json_option,
+    click.option("--hazards", type=click.Choice(["error", "warn"]), default="error",
+                 help="Stop at a hazard (default), or warn and do what hardware would."),
+)  # fmt: skip

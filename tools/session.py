@@ -1,0 +1,90 @@
+"""The one path from a request to a report, for the command line and for Python alike."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from programs.kernel import Encoded
+from tools import machines
+from tools.hazards import hazards_text
+from tools.jobs import Job, Request, open_job
+from tools.problem import ProgramFault
+from tools.runreport import RunReport
+
+if TYPE_CHECKING:
+    from emulator.result import Result
+    from isa.program import Program
+    from programs.kernel import Arrays
+    from tools.accuracy import Accuracy
+
+Stage = Callable[[str], None]  # told what begins now, for a progress line
+
+
+def _silent(stage: str) -> None:
+    """No progress line."""
+
+
+def execute(request: Request, stage: Stage = _silent) -> RunReport:
+    """Open, build, encode, run, decode, compare."""
+    started = time.perf_counter()
+    job = open_job(request)
+    stage("building the program")
+    program = job.program()
+    encoded = Encoded({})
+    if job.needs_values(request.mode):
+        stage("encoding the inputs")
+        encoded = job.encode()
+    stage("running")
+    result = _run(job, program, encoded, request)
+    values = job.decode(result.outputs, encoded) if request.mode == "full" else {}
+    wall_s = time.perf_counter() - started
+    stage("comparing with float64")
+    return RunReport(
+        kernel=job.title,
+        chip=job.chip.name,
+        dtype=job.dtype,
+        shape=job.shape,
+        data=job.data,
+        seed=request.seed,
+        program=program,
+        result=result,
+        outputs=values,
+        scales=encoded.scales,
+        accuracy=_accuracy(job, request, values, encoded),
+        wall_s=wall_s,
+        peak_rss_bytes=peak_rss_bytes(),
+    )
+
+
+def _run(job: Job, program: Program, encoded: Encoded, request: Request) -> Result:
+    machine = machines.machine(job.chip)
+    try:
+        return cast(
+            "Result",
+            machine.Machine(job.chip).run(
+                program, encoded.tensors, mode=request.mode, hazards=request.hazards
+            ),
+        )
+    except machine.HazardError as error:
+        raise ProgramFault(hazards_text(error.hazards, program)) from None
+
+
+def _accuracy(job: Job, request: Request, values: Arrays, encoded: Encoded) -> Accuracy | None:
+    macs = job.macs()
+    if request.mode != "full" or macs is None or request.check is False:
+        return None
+    from tools.accuracy import MACS_BY_DEFAULT
+
+    if request.check is None and macs > MACS_BY_DEFAULT:
+        return None
+    return job.accuracy(values, encoded)
+
+
+def peak_rss_bytes() -> int:
+    """The largest resident memory of this process; Linux counts in KiB, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,123 @@
+"""The cycles of a program as a picture in text: a row per queue, a column per cycle."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator
+
+from emulator.result import Result
+from isa.program import Program
+from tools.machines import instruction_set
+from tools.page import WIDTH
+from tools.problem import Problem
+
+STRIP = 80  # cycles side by side
+MOST_CYCLES = 2000
+
+
+def parse_range(text: str) -> tuple[int, int]:
+    """``A:B`` as first cycle and the cycle after the last.
+
+    >>> parse_range("100:180")
+    (100, 180)
+    """
+    first, colon, last = text.partition(":")
+    try:
+        start, stop = int(first.replace(",", "") or 0), int(last.replace(",", ""))
+    except ValueError:
+        raise Problem(f"--timeline: '{text}' is no range of cycles", help="write 0:80") from None
+    if not colon or start < 0 or stop <= start:
+        raise Problem(f"--timeline: '{text}' is no range of cycles", help="write 0:80")
+    if stop - start > MOST_CYCLES:
+        raise Problem(f"--timeline: at most {MOST_CYCLES:,} cycles, not {stop - start:,}")
+    return start, stop
+
+
+def timeline(program: Program, result: Result, start: int, stop: int) -> str:
+    """The issues of cycles start to stop - 1, in strips that fit the page."""
+    if start >= result.cycles:
+        raise Problem(f"--timeline: the run ends in cycle {result.cycles - 1:,}")
+    stop = min(stop, result.cycles)
+    rows, letters = _rows(program, result, start, stop)
+    if not rows:
+        return f"  no queue issues in cycles {start:,} to {stop - 1:,}"
+    label = max(len(name) for name in rows) + 2
+    width = min(STRIP, WIDTH - label - 2)
+    lines: list[str] = []
+    for low in range(start, stop, width):
+        high = min(stop, low + width)
+        lines += _ruler(low, high, label)
+        for name, cells in rows.items():
+            lines.append(f"  {name.ljust(label)}{''.join(cells[low - start : high - start])}")
+        lines.append("")
+    key = "  ".join(f"{letter} {name}" for name, letter in letters.items())
+    return "\n".join([*lines, *_wrapped(f"{key}  = still busy  . not issued")])
+
+
+def _rows(
+    program: Program, result: Result, start: int, stop: int
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    names = [section.name for section in program.sections]
+    mnemonics = _mnemonics(program)
+    rows: dict[str, list[str]] = {}
+    letters: dict[str, str] = {}
+    for section, word, cycle, busy in _issues(result, start, stop):
+        name = mnemonics[section][word]
+        letter = letters.setdefault(name, "")
+        if not letter:
+            letters[name] = letter = _letter(name, set(letters.values()))
+        cells = rows.setdefault(names[section], ["."] * (stop - start))
+        for t in range(max(start, cycle + 1), min(stop, cycle + busy)):
+            if cells[t - start] == ".":
+                cells[t - start] = "="
+        if cycle >= start:
+            cells[cycle - start] = letter
+    ordered = {name: rows[name] for name in names if name in rows}
+    return ordered, dict(sorted(letters.items()))
+
+
+def _mnemonics(program: Program) -> list[list[str]]:
+    table = instruction_set(program.isa)
+    return [[table.by_code[word & 0xFF].name for word in s] for s in program.sections]
+
+
+def _issues(result: Result, start: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
+    """(section, word, cycle, busy) of every issue that touches the range."""
+    if not result.issues.dtype.names:
+        return
+    for record in result.issues:
+        section, word, first, count, interval, busy = (int(value) for value in record)
+        step = max(1, interval)
+        reach = max(1, busy)
+        begin = max(0, -(-(start - reach + 1 - first) // step))
+        for i in range(begin, count):
+            cycle = first + i * step
+            if cycle >= stop:
+                break
+            yield section, word, cycle, reach
+
+
+def _letter(name: str, taken: set[str]) -> str:
+    """One letter for a mnemonic: its first free one, upper case before lower, else any."""
+    candidates = [c.upper() for c in name if c.isalpha()]
+    candidates += [c.lower() for c in name if c.isalpha()]
+    candidates += [*string.ascii_uppercase, *string.ascii_lowercase, *string.digits]
+    return next((c for c in candidates if c not in taken), "?")
+
+
+def _ruler(low: int, high: int, label: int) -> list[str]:
+    """Two lines: the cycle at every tenth column, and the last digits."""
+    tens = [" "] * (high - low + 12)
+    for t in range(low, high):
+        if t % 10 == 0:
+            for i, char in enumerate(f"{t:,}"):
+                tens[t - low + i] = char
+    digits = "".join(str(t % 10) for t in range(low, high))
+    first = f"  {'cycle'.ljust(label)}{''.join(tens).rstrip()}"
+    return [first[:WIDTH], f"  {' ' * label}{digits}"]
+
+
+def _wrapped(text: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, WIDTH, initial_indent="  key  ", subsequent_indent="       ")

@@ -1,0 +1,87 @@
+"""``presil kernels``: what can be run, with parameters and formats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tools.options import json_option
+
+if TYPE_CHECKING:
+    from programs.kernel import Kernel
+
+
+@click.command(short_help="List the kernels and their parameters.")
+@click.argument("name", required=False)
+@json_option
+def kernels(name: str | None, json_to: str | None) -> None:
+    """List the kernels, or everything about the kernel NAME."""
+    from programs.registry import MACHINES
+    from programs.registry import kernels as registered
+    from tools.problem import Problem, suggestion
+
+    found = [k for machine in MACHINES for k in registered(machine).values()]
+    if name is not None:
+        known = sorted({k.name for k in found})
+        if name not in known:
+            raise Problem(f"no kernel '{name}'", help=suggestion(name, known, "kernels"))
+        found = [k for k in found if k.name == name]
+    if json_to is not None:
+        from tools.verbs.output import put_json
+
+        put_json({"schema": 1, "kernels": [describe(k) for k in found]}, json_to)
+        if json_to == "-":
+            return
+    from tools.page import sections, show
+
+    show(_list(found) if name is None else sections(*(_one(k) for k in found)))
+
+
+def formats(kernel: Kernel) -> dict[str, tuple[str, ...]]:
+    """Chip name -> formats that the kernel takes there."""
+    from emulator.chip import chip_names
+    from tools.machines import load_chip
+
+    chips = [load_chip(name) for name in chip_names()]
+    return {c.name: kernel.dtypes(c) for c in chips if c.chip_class == kernel.machine}
+
+
+def describe(kernel: Kernel) -> dict[str, Any]:
+    """A kernel as plain data."""
+    return {
+        "name": kernel.name,
+        "machine": kernel.machine,
+        "summary": kernel.summary,
+        "params": [{"name": p.name, "default": p.default, "doc": p.doc} for p in kernel.params],
+        "inputs": dict(kernel.inputs_doc),
+        "outputs": dict(kernel.outputs_doc),
+        "dtypes": {chip: list(names) for chip, names in formats(kernel).items()},
+    }
+
+
+def _list(found: list[Kernel]) -> list[Any]:
+    from tools.page import clip, indent, table
+
+    rows = []
+    for kernel in found:
+        params = " ".join(
+            p.name if p.default is None else f"{p.name}={p.default}" for p in kernel.params
+        )
+        rows.append([kernel.name, kernel.machine, clip(params, 64)])
+    page: list[Any] = [table(["Kernels", "machine", "parameters"], indent(rows), left=(0, 1, 2))]
+    page += ["", "presil kernels NAME tells more of one."]
+    return page
+
+
+def _one(kernel: Kernel) -> list[Any]:
+    from tools.page import heading, indent, table
+
+    page: list[Any] = [heading(f"{kernel.name}  ({kernel.machine})  {kernel.summary}")]
+    rows = [[p.name, "" if p.default is None else str(p.default), p.doc] for p in kernel.params]
+    page += ["", table(["--set", "default", ""], indent(rows), left=(0, 2))]
+    for head, docs in (("--in", kernel.inputs_doc), ("--out", kernel.outputs_doc)):
+        page += ["", table([head, ""], indent(list(item) for item in docs.items()), left=(0, 1))]
+    rows = [[chip, " ".join(names)] for chip, names in formats(kernel).items()]
+    page += ["", table(["--dtype", ""], indent(rows), left=(0, 1))]
+    return page
