@@ -120,17 +120,17 @@ class LpuChip(Spec):
 
     # ---- geometry, west to east: MXM, SXM, MEM columns, VXM, MEM columns, SXM, MXM ------------
 
-    @property
+    @cached_property
     def mem_columns(self) -> int:
         """MEM columns per hemisphere."""
         return self.mem.slices // self.mem.slices_per_column
 
-    @property
+    @cached_property
     def columns(self) -> int:
         """Stream-register columns from edge to edge."""
         return 2 * self.mem_columns + 5
 
-    @property
+    @cached_property
     def vxm_column(self) -> int:
         return self.mem_columns + 2
 

@@ -27,6 +27,7 @@
 .equ SWAP,   PASS0 + M                        # the last vector of pass 0 has been taken
 .equ PASS1,  SWAP + IW
 
+# Column n of both tiles comes from slice wn: the first tile at address 0, the second at 1.
 .irp n, 0, 1, 2, 3
     .queue mem.w\n.read
 p\n: @FIRST  - READ - hops(mem.w\n, mxm.1) read s\n.e, 0
@@ -34,11 +35,12 @@ q\n: @SECOND - READ - hops(mem.w\n, mxm.1) read s\n.e, 1
 .endr
 
 .queue mxm.1.weights
-    @FIRST  lw.int8 s0.e@(p0, p1, p2, p3, *, *, *, *, *, *, *, *, *, *, *, *), rows=N, lanes=32
+    @FIRST  lw.int8 s0.e@(p0, p1, p2, p3, ...), rows=N, lanes=32
     iw
-    @SECOND lw.int8 s0.e@(q0, q1, q2, q3, *, *, *, *, *, *, *, *, *, *, *, *), rows=N, lanes=32
+    @SECOND lw.int8 s0.e@(q0, q1, q2, q3, ...), rows=N, lanes=32
     @SWAP   iw
 
+# Between the two halves of a there is a gap of IW cycles, the only time that the swap costs.
 .queue mem.e0.read
 half0: @PASS0 - READ - hops(mem.e0, mxm.1) read s16.e, 0
     repeat M - 1, 1, 1
@@ -46,8 +48,10 @@ half1: @PASS1 - READ - hops(mem.e0, mxm.1) read s16.e, 16
     repeat M - 1, 1, 1
 
 .queue mxm.1.mm
+    # `start` begins a sum in each of M accumulator rows and delivers nothing yet.
     @PASS0 mm.int8 s16.e@half0, 0, start
     repeat M - 1, 1, 1
+    # Without `start` the product is added to the row; with `emit` the row leaves.
 out: @PASS1 mm.int8 s16.e@half1, 0, emit, s0.w
     repeat M - 1, 1, 1
 

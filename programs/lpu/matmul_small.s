@@ -41,8 +41,8 @@ weights e3, 7
 
 .queue mxm.1.weights
     # Output lanes from rows on give 0; input lanes from lanes on would contribute nothing. The
-    # streams 8 to 15 of the group are not looked at: `*` says that nothing is expected of them.
-    @LOAD lw.int8 s0.e@(w0, w1, w2, w3, w4, w5, w6, w7, *, *, *, *, *, *, *, *), rows=N, lanes=32
+    # streams 8 to 15 of the group are not looked at: `...` says that nothing is expected of them.
+    @LOAD lw.int8 s0.e@(w0, w1, w2, w3, w4, w5, w6, w7, ...), rows=N, lanes=32
     iw
 
 # The activations pass the MXM one per cycle, from the moment at which the weights are in place.

@@ -17,8 +17,8 @@
 .equ WRITE, latency(mem.write)
 .equ LOG2E, 1.4426950408889634
 
-# The bank is bit 10 of the address. Reads and writes of a slice in the same cycle need different
-# banks: x and y never meet, e is written while m is read (west and east), and read after that.
+# A slice reads and writes in one cycle only in different banks (address bit 10). e is written
+# when the last of x has been read, so both may be in the lower bank; y is written while e is read.
 .tensor x, fp32, [ROWS, 32], in,      at=w0:0
 .tensor y, fp32, [ROWS, 32], out,     at=w0:0x400
 .tensor e, fp32, [ROWS, 32], scratch, at=w0:0x100

@@ -27,8 +27,8 @@
 # Two blocks side by side, b = 0 and 1, one per superlane. Row i of x is in slice i % 8, the rows
 # from 8 on one address higher. The digits say so: i % 8 counts slices, i / 8 counts addresses.
 # The last axis is in lanes, and `b` moves by 16 of them, so [2, 16] is simply 32 lanes.
-.tensor x, int8, [16, 32], in,  slices=[w0:w3, e0:e3], base=0,     lane=1, digit=0%8:s1, digit=0/8:a1
-.tensor y, int8, [16, 32], out, slices=[w0:w3, e0:e3], base=0x400, lane=1, digit=0%8:s1, digit=0/8:a1
+.tensor x, int8, [16, 32], in,  slices=[w0:w3, e0:e3], lane=1, digit=0%8:s1, digit=0/8:a1
+.tensor y, int8, [16, 32], out, slices=[w0:w3, e0:e3], lane=1, digit=0%8:s1, digit=0/8:a1, base=0x400
 
 .equ WEST,   READ + hops(mem.e2, sxm.w)                # rows 0-7 are at the western SXM
 .equ TURNED, WEST + SHIFT                              # and leave it again
@@ -58,12 +58,12 @@ slice e3, 7
 
 # A shift takes up to four streams at once, so two operations turn eight.
 .queue sxm.w.0
-early_lo: @WEST  shift.4 s0.e, s0.w@(row0, row1, row2, row3), 0
+lo:      @WEST  shift.4 s0.e, s0.w@(row0, row1, row2, row3), 0
 turn_lo:  @AGAIN shift.4 s0.e, s0.w@flip, 0
 .queue sxm.w.1
-early_hi: @WEST  shift.4 s4.e, s4.w@(row4, row5, row6, row7), 0
+hi:      @WEST  shift.4 s4.e, s4.w@(row4, row5, row6, row7), 0
 turn_hi:  @AGAIN shift.4 s4.e, s4.w@flip, 0
 
 # s0 names the group of 16 streams, s0 to s15.
 .queue sxm.e.0
-flip: @EAST transpose s0.w, s0.e@(early_lo, early_lo, early_lo, early_lo, early_hi, early_hi, early_hi, early_hi, late0, late1, late2, late3, late4, late5, late6, late7)
+flip: @EAST transpose s0.w, s0.e@(lo*4, hi*4, late0, late1, late2, late3, late4, late5, late6, late7)

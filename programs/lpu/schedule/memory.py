@@ -7,14 +7,57 @@ bank; `address(i)` hides which address bit selects the bank.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emulator.lpu.chip import LpuChip
 from programs.kernel import KernelError
 
 NEVER = -(1 << 40)
+
+
+Touched = Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]  # (vectors, cycles from first)
+
+
+class Times:
+    """When each vector of a block is there and when it was last read.
+
+    Most blocks are inputs and never written: nothing is worked out for a block until it is.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._reads: list[tuple[Callable[[], Touched], int]] = []
+        self._last_read: NDArray[np.int64] | None = None
+        self.ready: NDArray[np.int64] | None = None  # first cycle in which a read may issue
+
+    @property
+    def last_read(self) -> NDArray[np.int64] | None:
+        """Cycle of the last read of every vector (None: never read)."""
+        if self._reads:
+            self._last_read = self._blank() if self._last_read is None else self._last_read
+            for touched, first in self._reads:
+                _latest(self._last_read, touched(), first)
+            self._reads.clear()
+        return self._last_read
+
+    def read(self, touched: Callable[[], Touched], first: int) -> None:
+        self._reads.append((touched, first))
+
+    def write(self, touched: Touched, first: int) -> None:
+        self.ready = self._blank() if self.ready is None else self.ready
+        # The byte planes of a block share the record; the latest counts.
+        _latest(self.ready, touched, first)
+
+    def _blank(self) -> NDArray[np.int64]:
+        return np.full(self._count, NEVER, np.int64)
+
+
+def _latest(known: NDArray[np.int64], touched: Touched, first: int) -> None:
+    for where, when in touched:
+        known[where] = np.maximum(known[where], when + first)
 
 
 class Block:
@@ -26,8 +69,7 @@ class Block:
         self.base = base
         self.step = step  # address distance of neighbouring vectors
         self.count = count
-        self.ready = np.full(count, NEVER, np.int64)  # first cycle in which a read may issue
-        self.last_read = np.full(count, NEVER, np.int64)
+        self.times = Times(count)
 
     def address(self, i: int) -> int:
         if not 0 <= i < self.count:

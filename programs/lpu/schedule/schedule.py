@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emulator.lpu.chip import LpuChip
 from isa.program import Program, Tensor
@@ -53,6 +55,15 @@ class Placement:
         return self.time(op) + max(b.rel + b.length for b in op.bursts)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Something a fragment needs one of: the options, what each claims, and how to take it."""
+
+    options: Sequence[Any]
+    claims: Callable[[Any], list[Claim]]
+    take: Callable[[Any], None]
+
+
 class Schedule:
     """Builds one program. Fragments are placed in the order given; none is ever moved."""
 
@@ -83,9 +94,10 @@ class Schedule:
             if cycle - op.time > least:
                 least, bound = cycle - op.time, reason
         fixed = list(self._fixed_claims(fragment))
+        choices = list(self._choices(fragment))
         start, blocked = least, None
         while True:
-            hit, chosen = self._try(fragment, fixed, start)
+            hit, chosen = self._try(fragment, fixed, choices, start)
             if hit is None:
                 break
             blocked = Blocked(hit.key, self._reserved.holder(hit.key, hit.at))
@@ -106,9 +118,11 @@ class Schedule:
             if op.block is None:
                 continue
             assert op.time is not None
+            known = op.block.times.ready if op.name == "read" else op.block.times.last_read
+            if known is None:
+                continue
             for where, when in _touched(op):
-                known = op.block.ready[where] if op.name == "read" else op.block.last_read[where]
-                need = int((known - when).max()) - op.time
+                need = int((known[where] - when).max()) - op.time
                 if need > least:
                     what = "written" if op.name == "read" else "read by an earlier fragment"
                     least, bound = need, f"{op.block.slices[0]} {what}"
@@ -119,14 +133,11 @@ class Schedule:
             if op.block is None:
                 continue
             assert op.time is not None
-            for where, when in _touched(op):
-                at = start + op.time + when
-                if op.name == "read":
-                    known = op.block.last_read
-                else:
-                    known, at = op.block.ready, at + op.latency + 1
-                # The byte planes of a block share the record; the latest counts.
-                known[where] = np.maximum(known[where], at)
+            first = start + op.time
+            if op.name == "read":
+                op.block.times.read(partial(_touched, op), first)
+            else:
+                op.block.times.write(_touched(op), first + op.latency + 1)
 
     # ---- claims ------------------------------------------------------------------------------
 
@@ -154,28 +165,30 @@ class Schedule:
         for other in range(1, mode.planes):
             yield Claim(("queue", f"mxm.{int(plane) + other}.{port}"), op.time, op.mask())
 
-    def _stream_claims(self, value: Value, first: int) -> list[Claim]:
-        claims = []
+    def _stream_claims(self, value: Value, first: int, way: list[tuple[int, str]]) -> list[Claim]:
         assert value.diagonal is not None
+        return [
+            Claim(("stream", value.direction, first + part, half), value.diagonal, value.mask)
+            for part, half in way
+        ]
+
+    def _way(self, value: Value) -> list[tuple[int, str]]:
+        """(stream of the group, half of the chip) for every half that the value crosses."""
+        middle, way = self.chip.vxm_column, []
+        everywhere = [op.column for op, operand, _ in value.consumers if "+" not in operand]
         for part, runs in enumerate(value.parts):
             if not runs:
                 continue
-            for half in self._halves(value, part):
-                key: Key = ("stream", value.direction, first + part, half)
-                claims.append(Claim(key, value.diagonal, value.mask))
-        return claims
-
-    def _halves(self, value: Value, part: int) -> str:
-        """The halves of the chip that stream `part` of a value crosses."""
-        columns = [op.column for op, _ in value.parts[part]]
-        for op, operand, _ in value.consumers:
-            if operand in ("a", "b", "c") or operand == f"a+{part}":
-                columns.append(op.column)
-        west = "w" if min(columns) < self.chip.vxm_column else ""
-        return west + ("e" if max(columns) > self.chip.vxm_column else "")
+            columns = [op.column for op, _ in runs] + everywhere
+            columns += [op.column for op, operand, _ in value.consumers if operand == f"a+{part}"]
+            if min(columns) < middle:
+                way.append((part, "w"))
+            if max(columns) > middle:
+                way.append((part, "e"))
+        return way
 
     def _try(
-        self, fragment: Fragment, fixed: Sequence[Claim], start: int
+        self, fragment: Fragment, fixed: Sequence[Claim], choices: Sequence[Choice], start: int
     ) -> tuple[Hit | None, list[Claim]]:
         """(None, chosen claims) if the fragment fits at `start`, else (what blocks it, [])."""
         extra: dict[Key, int] = {}
@@ -188,12 +201,13 @@ class Schedule:
                 return hit, []
             _add(extra, claim)
         chosen: list[Claim] = []
-        for options in self._choices(fragment):
+        for choice in choices:
             best: Hit | None = None
-            for take, claims in options:
+            for option in choice.options:
+                claims = choice.claims(option)
                 hits = [h for c in claims if (h := self._reserved.blocked_for(c, start, extra))]
                 if not hits:
-                    take()
+                    choice.take(option)
                     for claim in claims:
                         _add(extra, claim)
                     chosen += claims
@@ -210,22 +224,19 @@ class Schedule:
                 return best, []
         return None, chosen
 
-    def _choices(self, fragment: Fragment) -> Iterator[list[tuple[Any, list[Claim]]]]:
-        """Per free choice (stream of a value, queue of an op) the options in order of taste."""
+    def _choices(self, fragment: Fragment) -> Iterator[Choice]:
+        """Every free choice (queue of an op, streams of a value), options in order of taste."""
         free = [op for op in fragment.ops if len(op.queues) > 1]
         # Those with fewer candidates (large ALUs) choose first.
         for op in sorted(free, key=lambda o: len(o.queues)):
-            yield [
-                (_setter(op, "queue", queue), self._queue_claims(op, queue)) for queue in op.queues
-            ]
+            claims = partial(self._queue_claims, op)
+            yield Choice(op.queues, claims, partial(setattr, op, "queue"))
         for value in sorted(fragment.values, key=lambda v: -v.width):
             if value.direction == "":
                 continue
             firsts = value.group or tuple(range(32 - value.align, -1, -value.align))
-            yield [
-                (_setter(value, "stream", first), self._stream_claims(value, first))
-                for first in firsts
-            ]
+            claims = partial(self._stream_claims, value, way=self._way(value))
+            yield Choice(firsts, claims, partial(setattr, value, "stream"))
 
     @staticmethod
     def _queue_claims(op: Op, queue: str) -> list[Claim]:
@@ -274,17 +285,13 @@ def _add(extra: dict[Key, int], claim: Claim) -> None:
     extra[claim.key] = extra.get(claim.key, 0) | claim.mask << (claim.offset + ORIGIN)
 
 
-def _setter(target: Any, name: str, value: Any) -> Any:
-    return lambda: setattr(target, name, value)
-
-
 def _span(op: Op) -> int:
     assert op.time is not None
     return op.time + max(b.rel + b.length for b in op.bursts) + op.hold
 
 
-def _touched(op: Op) -> Iterator[tuple[Any, Any]]:
-    """(indices into the block, cycles after the op's first issue) of every burst."""
+def _touched(op: Op) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """(vectors of the block, cycles after the op's first issue) of every burst."""
     for burst, (first, step, step2, _) in zip(op.bursts, op.indices, strict=True):
         i, j = np.arange(burst.n), np.arange(burst.n2)[:, None]
         yield (
