@@ -9,8 +9,10 @@ import json
 import re
 from collections.abc import Iterable
 
-from isa.asm.source import quoted
-from isa.asm.target import AGAIN, SECTION_DIRECTIVES, TARGETS, Target
+from isa.asm.expression import CONSTANTS
+from isa.asm.machines import TARGETS
+from isa.asm.source import NAME, quoted
+from isa.asm.target import AGAIN, Target
 from isa.fields import WORD_BYTES, Imm, ImmediateField
 from isa.lpu import LPU
 from isa.program import Layout, Producer, Program, Section, Tensor
@@ -28,10 +30,9 @@ def disassemble(program: Program, *, listing: bool = False) -> str:
     Raises `ValueError` where a label or an expectation names a word that is not there.
     """
     target = TARGETS[program.isa]()
-    labels = _Labels(program)
+    labels = _Labels(program, target)
     if listing:
         return _listing(program, target, labels)
-    directive = next(d for d, machine in SECTION_DIRECTIVES.items() if machine == program.isa)
     out = []
     if program.chip:
         plain = _PLAIN.fullmatch(program.chip)
@@ -43,7 +44,8 @@ def disassemble(program: Program, *, listing: bool = False) -> str:
         out += _tensor(tensor)
     words = _Words(target)
     for section in program.sections:
-        out += ["", f".{directive} {quoted(section.name)}"]
+        directive, name = target.heading(section.name)
+        out += ["", f".{directive} {quoted(name)}"]
         out += _section(program, section, words, labels)
     return "\n".join(out) + "\n"
 
@@ -54,8 +56,9 @@ def disassemble(program: Program, *, listing: bool = False) -> str:
 class _Labels:
     """The name of every word that something refers to: a symbol, or a local label made for it."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, target: Target) -> None:
         self.program = program
+        self.jumps = target.jumps
         lengths = {section.name: len(section) for section in program.sections}
         self.at: dict[Producer, list[str]] = {}
         self.name: dict[Producer, str] = {}
@@ -71,6 +74,8 @@ class _Labels:
             for stream in streams
             for producer in stream
         }
+        if self.jumps:
+            wanted |= self._jump_targets(target)
         order = {name: i for i, name in enumerate(lengths)}
         count = 0
         for place in sorted(wanted, key=lambda p: (order.get(p[0], -1), p[1])):
@@ -81,6 +86,27 @@ class _Labels:
                 self.at.setdefault(place, []).append(f".L{count}")
                 self.name[place] = f".L{count}"
                 count += 1
+
+    def _jump_targets(self, target: Target) -> set[Producer]:
+        """The words that an instruction of their section jumps to."""
+        found = set()
+        for section in self.program.sections:
+            for word in section:
+                try:
+                    instruction = target.isa.decode(word)
+                except DecodeError:
+                    continue
+                for name in self.jumps & instruction.row.by_name.keys():
+                    if instruction[name] <= len(section):
+                        found.add((section.name, instruction[name]))
+        return found
+
+    def operand(self, section: str, field: str, text: str) -> str:
+        """An operand's text; where it is a jump's target, the label there."""
+        if field not in self.jumps or not text.isdigit():
+            return text
+        label = self.name.get((section, int(text)), text)
+        return label if NAME.fullmatch(label) and label not in CONSTANTS else text
 
     @staticmethod
     def _check(place: Producer, who: str, lengths: dict[str, int]) -> None:
@@ -154,6 +180,8 @@ def _section(program: Program, section: Section, words: _Words, labels: _Labels)
         parts = []
         for field, text in operands:
             key = (section.name, i, field)
+            if labels.jumps:
+                text = labels.operand(section.name, field, text)
             parts.append(text + labels.expectation(key) if key in expects else text)
         label = f"{names[-1]}: " if names else "    "
         yield f"{label}{head} {', '.join(parts)}".rstrip()
@@ -196,6 +224,8 @@ def _data(tensor: Tensor) -> tuple[list[str], list[str]]:
 
 
 def _layout(layout: Layout) -> str:
+    if not layout.slices and not layout.digits and layout.lane_axis is None:
+        return f"at={layout.base:#x}"
     lane = "none" if layout.lane_axis is None else str(layout.lane_axis)
     lane += f"/{layout.lane_div}" if layout.lane_div != 1 else ""
     lane += f"%{layout.lane_mod}"
@@ -243,7 +273,9 @@ def _listing(program: Program, target: Target, labels: _Labels) -> str:
             out += [f"{name}:" for name in labels.at.get((section.name, i), ())]
             head, operands, cycle = words.text(word)
             parts = [
-                text + labels.expectation((section.name, i, field)) for field, text in operands
+                labels.operand(section.name, field, text)
+                + labels.expectation((section.name, i, field))
+                for field, text in operands
             ]
             text = f"{head.partition('  #')[0]} {', '.join(parts)}".rstrip()
             source = ""
@@ -251,15 +283,16 @@ def _listing(program: Program, target: Target, labels: _Labels) -> str:
                 file, line = section.lines[i]
                 if file < len(program.files):
                     source = f"{program.files[file]}:{line}"
-            out.append(f"  {i:4}  @{cycle:<7} {word:032x}  {text:<40}  {source}".rstrip())
+            when = f"@{cycle:<7} " if target.timed else ""
+            out.append(f"  {i:4}  {when}{word:032x}  {text:<40}  {source}".rstrip())
     return "\n".join(out) + "\n"
 
 
 def explain_word(word: int, isa: InstructionSet = LPU) -> str:
     """One word, field by field from the top bit down; `DecodeError` where it is no instruction.
 
-    >>> print(explain_word(0x100310))
-    0x00000000000000000000000000100310   read s3.e, 0
+    >>> print(explain_word(0x10_00000000_00000310))
+    0x00000000000000100000000000000310   read s3.e, 16
     ...
     """
     instruction = isa.decode(word)

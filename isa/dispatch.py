@@ -10,6 +10,7 @@ from pathlib import Path
 
 from isa.fields import KIND_ALU, KIND_IMM, KIND_NONE, KIND_STREAM
 from isa.lpu import LPU, TYPES
+from isa.npu_columns import include as npu_include
 
 
 def lpu_include() -> str:
@@ -26,7 +27,10 @@ def lpu_include() -> str:
 
 def includes() -> dict[str, str]:
     """Every generated include: path below the root -> text."""
-    return {"emulator/lpu/_opcodes.pxi": lpu_include()}
+    return {
+        "emulator/lpu/_opcodes.pxi": lpu_include(),
+        "emulator/npu/_opcodes.pxi": npu_include(),
+    }
 
 
 def write_includes(root: Path) -> None:

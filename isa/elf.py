@@ -199,9 +199,9 @@ def _notes(program: Program, number: Mapping[str, int], rodata: bytes) -> dict[s
     return {"program": _json({**about, "digest": digest}), **notes}
 
 
-def _json(value: Any) -> bytes:
+def _json(value: Any, *, sort: bool = False) -> bytes:
     try:
-        return json.dumps(value, separators=(",", ":")).encode()
+        return json.dumps(value, separators=(",", ":"), sort_keys=sort).encode()
     except (TypeError, ValueError) as error:
         raise ObjectFileError(f"the program's meta is no JSON: {error}") from None
 
@@ -238,9 +238,9 @@ def _digest(
     symbols: Mapping[str, Producer],
 ) -> str:
     digest = hashlib.sha256()
-    parts = [json.dumps(about, sort_keys=True).encode(), rodata]
+    parts = [_json(about, sort=True), rodata]
     parts += [notes[name] for name in sorted(notes)]
-    parts += [json.dumps(sorted(symbols.items())).encode()]
+    parts += [_json(sorted(symbols.items()))]
     for section in sections:
         parts += [section.name.encode(), section.words]
     for part in parts:

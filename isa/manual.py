@@ -64,12 +64,14 @@ One statement per line; `#` and `//` begin a comment. A line is
   release by the last `sync`; the `nop` words before it are filled in. A cycle that has passed
   is an error.
 - A stream operand may name the instruction whose value it is meant to get: `s0.e@ld_a`;
-  `s0.e@ld_a|ld_b`, either; `s4.e@(b0, b1, b2, b3)`, each stream its own, `*` for any. This is
-  kept beside the words and checked when the program runs.
+  `s0.e@ld_a|ld_b`, either; `s4.e@(b0, b1, b2, b3)`, each stream its own, where `*` stands for
+  any, `a*4` for four times `a`, and `...` at the end for any on all that are left. This is kept
+  beside the words and checked when the program runs.
 - Numbers may be expressions with C's operators and precedence over integers (`0x10`, `0b101`,
   `0o17`, `1_000`) and floats. A name is a symbol, or a label met before: its value is the cycle
   in which that instruction issues. `.` is the next free cycle of the queue. `min` and `max`
   take numbers.
+- The number of a stream may be an expression too, in brackets: `s[4 + 1].e`.
 - Facts of the chip: `latency(vxm.add)`, `hops(mem.w0, vxm)` (columns between two units),
   `column(sxm.e)`, `chip(lanes)` (any number of the chip file).
 - `NAME ARGUMENT, ...` or `NAME ARGUMENT=VALUE` uses a macro.

@@ -16,11 +16,20 @@ from isa.asm.blocks import Macro
 from isa.asm.directives import DIRECTIVES, Statement
 from isa.asm.expectations import resolve
 from isa.asm.expression import CONSTANTS, Number, Scope, expression_end
-from isa.asm.instructions import encode, from_template, make_template, plain_text, quick
+from isa.asm.instructions import (
+    computed_text,
+    encode,
+    find,
+    make_template,
+    means,
+    plain_text,
+    quick,
+)
+from isa.asm.machines import TARGETS
 from isa.asm.reports import Reporter, TooManyErrors
 from isa.asm.source import ASSIGNMENT, LABEL, Fault, Frame, Piece, name_of, strip_comment
 from isa.asm.state import Deferred, Entry, Label, Section, Template, WantFields
-from isa.asm.target import AGAIN, TARGETS, MachineInfo, Target
+from isa.asm.target import AGAIN, MachineInfo, Target
 from isa.asm.tensors import Draft
 from isa.diagnostics import AssemblyError
 from isa.fields import WORD_BYTES, FieldError, nearest
@@ -58,7 +67,7 @@ def assemble(
     assembler = Assembler(filename, machine, include_path, chip_info, load_chip, max_lines)
     for name, value in (defines or {}).items():
         assembler.scope.symbols[name] = value
-    lines = text.split("\n")
+    lines = text.removeprefix("\ufeff").split("\n")
     try:
         assembler.run(Frame(assembler.file_number(filename), 1, lines))
         return assembler.finish()
@@ -85,7 +94,7 @@ class Assembler(Reporter):
         self.chip = chip_info.name if chip_info is not None else ""
         self.lines_left = max_lines
         self.sections: dict[str, Section] = {}
-        self.caches: dict[str, tuple[dict[str, Entry], dict[str, Template]]] = {}
+        self.caches: dict[str, tuple[dict[str, Entry], dict[tuple[str, ...], Template]]] = {}
         self.nowhere = Section("", "", {}, {}, {})
         self.section = self.nowhere
         self.labels: dict[str, Label] = {}
@@ -118,7 +127,9 @@ class Assembler(Reporter):
         if name == ".":
             return self.section.time if self.section is not self.nowhere else None
         label = self.labels.get(name)
-        if label is None or label.word < 0:
+        if label is None:
+            return self.target.section_value(name, list(self.sections))
+        if label.word < 0:
             return None
         return self.target.label_value(label.word, label.time)
 
@@ -142,8 +153,8 @@ class Assembler(Reporter):
         if name in CONSTANTS or name == "." or self.target.registers.fullmatch(name):
             raise piece.fault(f"'{name}' already means something else", "A015")
         if name in self.labels:
-            line = self.labels[name].line
-            raise piece.fault(f"'{name}' is a label already, at line {line}", "A015")
+            place = self.where(self.labels[name])
+            raise piece.fault(f"'{name}' is a label already, at {place}", "A015")
         self.scope.symbols[name] = value
 
     # ---- lines ------------------------------------------------------------------------------
@@ -209,11 +220,11 @@ class Assembler(Reporter):
     def _label(self, piece: Piece) -> None:
         name = name_of(piece, "a label")
         if self.section is self.nowhere:
-            raise piece.fault(f"the label '{name}' is in no queue", "A032")
+            raise piece.fault(f"the label '{name}' is in no {self.target.noun}", "A032")
         if name in self.labels:
-            line = self.labels[name].line
+            first = self.where(self.labels[name])
             self.report(
-                piece.fault(f"the label '{name}' is defined twice; first at line {line}", "A021"),
+                piece.fault(f"the label '{name}' is defined twice; first at {first}", "A021"),
                 self.frame, self.number, self._raw(),
             )  # fmt: skip
             return
@@ -222,6 +233,11 @@ class Assembler(Reporter):
         kept = piece.text[0] == '"' or not name.startswith(".L")
         self.labels[name] = Label(self.section, -1, 0, kept, self.frame.file, self.number)
         self.section.pending.append(name)
+
+    def where(self, label: Label) -> str:
+        """The place of a label's definition, as seen from the line at hand."""
+        same = label.file == self.frame.file
+        return f"line {label.line}" if same else f"{self.files[label.file]}:{label.line}"
 
     def _raw(self) -> str:
         return self.frame.lines[self.number - self.frame.first]
@@ -242,6 +258,9 @@ class Assembler(Reporter):
 
     def _placed(self, text: str, at: int, raw: str) -> None:
         """``@CYCLE instruction``: the expression goes on for as long as it can."""
+        if not self.target.timed:
+            message = f"the {self.target.name} issues instructions when it can, not when told"
+            raise Fault(message, "A003", at, at + 1)
         end = expression_end(text, 1)
         if not text[end:].strip():
             raise Fault("an instruction follows '@CYCLE'", "A003", at, at + len(text))
@@ -270,8 +289,10 @@ class Assembler(Reporter):
                 return
         if section is self.nowhere:
             name = text.split(None, 1)[0]
-            help = "begin a queue with '.queue NAME', such as .queue mem.w0.read"
-            raise Fault("an instruction outside every queue", "A032", at, at + len(name), help=help)
+            ours = " or ".join(f"'.{directive} NAME'" for directive in self.target.sections)
+            message = f"an instruction outside every {self.target.noun}"
+            help = f"begin one with {ours}"
+            raise Fault(message, "A032", at, at + len(name), help=help)
         try:
             entry, wants = self._encode(section, text, at, raw)
         except Fault as fault:
@@ -296,20 +317,26 @@ class Assembler(Reporter):
         self, section: Section, text: str, at: int, raw: str
     ) -> tuple[Entry, tuple[tuple[int, str, int], ...]]:
         """The entry of an instruction text and its expectations: remembered, filled in, or new."""
-        plain, wants = plain_text(text, at)
-        entry = section.known.get(plain)
+        plain, quick_wants = plain_text(text, at)
+        entry = find(self, section, plain)
         if entry is None:
-            entry = from_template(section, plain, self.target)
-        if entry is not None and all(i < len(entry.uses) and entry.uses[i][1] for i, _, _ in wants):
-            return entry, wants
+            # With its expressions computed it may be known all the same.
+            plain = computed_text(self, plain)
+            entry = find(self, section, plain)
+        if entry is not None and all(
+            i < len(entry.uses) and entry.uses[i][1] for i, _, _ in quick_wants
+        ):
+            return entry, quick_wants
         self.scope.used = False
         instruction, entry, wants = encode(self, section, text, at)
-        if not self.scope.used:
-            make_template(section.templates, plain, instruction, entry, self.target)
-            section.known[plain] = entry
-            # Not a repeat: whether one may stand here depends on what stands before it.
-            if raw.strip() == text and entry.hold != AGAIN:
-                section.known[raw] = entry._replace(wants=wants)
+        # What stands behind a label makes the two readings differ; that is an error, found later.
+        if wants != quick_wants or not means(self, plain, entry):
+            return entry, wants
+        make_template(section.templates, plain, instruction, entry, self.target)
+        section.known[plain] = entry
+        # Not a repeat: whether one may stand here depends on what stands before it.
+        if not self.scope.used and raw.strip() == text and entry.hold != AGAIN:
+            section.known[raw] = entry._replace(wants=wants)
         return entry, wants
 
     def _wait(self, section: Section, entry: Entry, place: tuple[int, int, int], raw: str) -> None:
@@ -354,9 +381,9 @@ class Assembler(Reporter):
     def open_section(self, name: str) -> None:
         """Go on in a section, new or begun before."""
         if name not in self.sections:
-            unit = self.target.unit(name)
-            known, templates = self.caches.setdefault(unit, ({}, {}))
-            self.sections[name] = Section(name, unit, known, templates, self.labels)
+            kind = self.target.kind(name)
+            known, templates = self.caches.setdefault(kind, ({}, {}))
+            self.sections[name] = Section(name, kind, known, templates, self.labels)
         self.section = self.sections[name]
 
     # ---- the end ----------------------------------------------------------------------------

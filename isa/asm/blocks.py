@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -76,21 +77,19 @@ def if_(asm: Assembler, statement: Statement) -> None:
     """Read the first part whose condition holds."""
     opened = asm.number
     parts = collect(asm, statement)
-    for i, part in enumerate(parts):
-        if i and parts[i - 1].mark == "else":
+    for before, part in itertools.pairwise(parts):
+        if before.mark == "else":
             at = len(part.raw) - len(part.raw.lstrip())
-            end = at + len(part.raw.strip())
-            asm.report(
-                Fault(f"'.{part.mark}' after '.else'", "A051", at, end),
-                asm.frame, part.number, part.raw,
-            )  # fmt: skip
+            fault = Fault(f"'.{part.mark}' after '.else'", "A051", at, len(part.raw.rstrip()))
+            asm.report(fault, asm.frame, part.number, part.raw)
             return
-        if i == 0:
-            holds = _holds(asm, part.mark, statement.rest, statement)
-        elif part.mark == "else":
+    for part in parts:
+        if part.mark == "else":
             holds = True
-        else:
+        elif part.mark == "elseif":
             holds = _elseif(asm, part)
+        else:
+            holds = _holds(asm, part.mark, statement.rest, statement)
         if holds:
             asm.run(Frame(asm.frame.file, part.first, part.lines, asm.frame, opened))
             return

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isa.asm import blocks, tensors
+from isa.asm.machines import SECTION_DIRECTIVES, TARGETS
 from isa.asm.source import Fault, Frame, Piece, name_of, split, unquote
-from isa.asm.target import SECTION_DIRECTIVES, TARGETS
 
 if TYPE_CHECKING:
     from isa.asm.assembler import Assembler
@@ -57,14 +57,14 @@ def _directive(*names: str, form: str = "", doc: str = "") -> Callable[[Handler]
 # ---- chip, sections, meta ------------------------------------------------------------------------
 
 
-@_directive("chip", form="NAME", doc="The chip the program is for; comes before the first queue.")
+@_directive("chip", form="NAME", doc="The chip the program is for; comes before the first section.")
 def _chip(asm: Assembler, statement: Statement) -> None:
     piece = statement.rest
     if not piece.text:
         raise statement.fault(".chip takes the name of a chip", "A060")
     name = unquote(piece) if piece.text.startswith('"') else piece.text
     if asm.sections:
-        raise piece.fault(".chip comes before the first queue", "A060")
+        raise piece.fault(f".chip comes before the first {asm.target.noun}", "A060")
     if asm.fixed_chip:
         return
     if asm.chip and asm.chip != name:
@@ -86,8 +86,9 @@ def _chip(asm: Assembler, statement: Statement) -> None:
 
 
 @_directive(*SECTION_DIRECTIVES, form="NAME",
-            doc="What follows goes to this queue (LPU: `.queue`; the others belong to the NPU). A "
-                "queue may be left and entered again; its words follow one another.")  # fmt: skip
+            doc="What follows goes to this section: on the LPU a queue, on the NPU the program of "
+                "a core (`.core cube`, `.core vector`) or a function. It may be left and entered "
+                "again; its words follow one another.")  # fmt: skip
 def _section(asm: Assembler, statement: Statement) -> None:
     directive = statement.name.text[1:]
     other = TARGETS.get(SECTION_DIRECTIVES[directive])
@@ -95,13 +96,14 @@ def _section(asm: Assembler, statement: Statement) -> None:
         asm.set_target(other())  # no chip says which machine this is for, so the directive does
     if directive not in asm.target.sections:
         ours = " or ".join(f"'.{name}'" for name in asm.target.sections)
-        message = f"'{statement.name.text}' belongs to another machine; the {asm.target.name} has"
+        message = f"'{statement.name.text}' is not for this machine; the {asm.target.name} has"
         raise statement.name.fault(f"{message} {ours}", "A030")
     if not statement.rest.text:
         raise statement.fault(f".{directive} takes a name", "A030")
     name = name_of(statement.rest, f"a {directive}")
-    problem = asm.target.section_problem(directive, name)
-    asm.open_section(name)  # even if it does not exist: one complaint is enough
+    section = asm.target.section_name(directive, name)
+    problem = asm.target.section_problem(section)
+    asm.open_section(section)  # even if it does not exist: one complaint is enough
     if problem:
         raise statement.rest.fault(problem[0], "A030", hint=problem[1])
 
@@ -153,7 +155,9 @@ def _include(asm: Assembler, statement: Statement) -> None:
             raise statement.fault(f"cannot read '{path}': {reason}", "A052") from None
         note = "included here"
         file = asm.file_number(str(path))
-        asm.run(Frame(file, 1, text.split("\n"), asm.frame, asm.number, note))
+        asm.run(
+            Frame(file, 1, text.removeprefix("\ufeff").split("\n"), asm.frame, asm.number, note)
+        )
         return
     raise statement.fault(f"cannot find '{name}'", "A052")
 
@@ -165,7 +169,7 @@ def _include(asm: Assembler, statement: Statement) -> None:
 )
 def _insn(asm: Assembler, statement: Statement) -> None:
     if asm.section is asm.nowhere:
-        raise statement.fault("a word outside every queue", "A032")
+        raise statement.fault(f"a word outside every {asm.target.noun}", "A032")
     word = asm.integer(statement.rest, "an instruction word", 0, (1 << 128) - 1)
     asm.section.append(word.to_bytes(16, "little"), 1, 0, (asm.frame.file, asm.number))
 

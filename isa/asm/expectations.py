@@ -1,8 +1,8 @@
 """Expectations: ``s0.e@ld_a``, the instruction that an operand's value is meant to come from.
 
 ``x|y`` means either of two; ``(a, b, c, d)`` names the producer of each stream of a group, where
-``*`` stands for any; one name alone goes for every stream. The producers are labels, wherever in
-the program they are.
+``*`` stands for any, ``a*4`` for four times a and ``...`` at the end for any on all that are left;
+one name alone goes for every stream. The producers are labels, wherever in the program they are.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from isa.asm.assembler import Assembler
 
 _ALTERNATIVE = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^|"])+')
+_TIMES = re.compile(r"(.*[^*\s])\s*\*\s*([0-9]{1,3})")
 Streams = tuple[tuple[Producer, ...], ...]
 
 
@@ -34,7 +35,7 @@ def resolve(asm: Assembler) -> dict[tuple[str, int, str], Streams]:
         if single is not None:
             expects[section.name, word, field] = (single,) * count
             continue
-        if text[0] == "(" and text.count(",") == count - 1:
+        if text[:1] == "(" and text.count(",") == count - 1:
             parts = [simple.get(part.strip(), ()) for part in text[1:-1].split(",")]
             if all(parts) and len(parts) == count:
                 expects[section.name, word, field] = tuple(parts)
@@ -54,13 +55,27 @@ def _streams(asm: Assembler, want: Want) -> Streams | None:
     if not text.endswith(")"):
         _complain(asm, want, whole, "this '(' is not closed", "A022")
         return None
-    pieces = split(text[1:-1], want.at + 1)
+    pieces = _repeated(split(text[1:-1], want.at + 1), want.streams)
     if len(pieces) != want.streams:
         message = f"{want.field} takes {want.streams} streams, not {len(pieces)}"
         _complain(asm, want, whole, message, "A022")
         return None
     found = [_alternatives(asm, want, piece) for piece in pieces]
     return None if None in found else tuple(one for one in found if one is not None)
+
+
+def _repeated(pieces: list[Piece], streams: int) -> list[Piece]:
+    """The pieces with ``name*4`` and a final ``...`` written out."""
+    found: list[Piece] = []
+    for i, piece in enumerate(pieces):
+        match = _TIMES.fullmatch(piece.text)
+        if piece.text == "..." and i == len(pieces) - 1:
+            found += [Piece("*", piece.at)] * (streams - len(found))
+        elif match:
+            found += [Piece(match[1], piece.at)] * int(match[2])
+        else:
+            found.append(piece)
+    return found
 
 
 def _alternatives(asm: Assembler, want: Want, piece: Piece) -> tuple[Producer, ...] | None:
@@ -94,7 +109,7 @@ def _producer(asm: Assembler, want: Want, piece: Piece) -> Producer | None:
     other = nearest(name, asm.labels) if len(asm.labels) < 5000 else ""
     message = f"the label '{name}' is not defined"
     if other:
-        message += f"; '{other}' is, at line {asm.labels[other].line}"
+        message += f"; '{other}' is, at {asm.where(asm.labels[other])}"
     _complain(asm, want, piece, message, "A020")
     return None
 

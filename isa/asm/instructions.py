@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from isa.asm.source import Fault, Piece, split
 from isa.asm.state import Entry, Label, Section, Tail, Template
 from isa.asm.target import AGAIN, Target
-from isa.fields import WORD_BYTES, IntField, near
+from isa.fields import WORD_BYTES, FieldError, IntField, near
 from isa.operands import OperandError
 from isa.table import Instruction, stream_count
 
@@ -25,6 +25,8 @@ _EXPECTED = re.compile(
 # An integer that is a whole operand, or all of one behind its key.
 _NUMBER = re.compile(r"(?<=[ =])(-?(?:0|[1-9][0-9]{0,18}))(?=,|$)")
 _PREFIX = re.compile(r"\s*(?:([A-Za-z_.][A-Za-z0-9_.]*):\s*)?(?:@([0-9]{1,15})\s+)?")
+_INDEX = re.compile(r"(?<=\bs)\[([^\[\]]*)\](?=\.)")
+_OPERATOR = re.compile(r"[-+*/%&|^~<>()]")
 _LONG_GAP = 1 << 16
 _BODY = re.compile(r"(?:[a-z0-9]+=)?-?(?:0|[1-9][0-9]{0,18})")
 
@@ -71,9 +73,9 @@ def encode(
         raise _unknown(asm, mnemonic) from None
     except OperandError as error:
         raise _operand_fault(error, mnemonic, bodies) from None
-    unit = instruction.row.unit
-    if section.unit and unit not in ("*", section.unit):
-        message = f"{instruction.name} is for {unit} queues; {section.name} is {section.unit}"
+    if section.kind and not asm.target.holds(section.kind, instruction.row):
+        unit = instruction.row.unit
+        message = f"{instruction.name} runs on {unit}; {section.name} is {section.kind}"
         raise mnemonic.fault(message, "A031")
     uses = []
     for f in fields:
@@ -114,7 +116,7 @@ def _operand_fault(error: OperandError, mnemonic: Piece, operands: list[Piece]) 
 
 
 def make_template(
-    templates: dict[str, Template],
+    templates: dict[tuple[str, ...], Template],
     plain: str,
     instruction: Instruction,
     entry: Entry,
@@ -143,7 +145,7 @@ def make_template(
     if len(numbers) != len(parts) // 2:
         return
     varying = (instruction, tuple(names)) if instruction.name in target.varying else None
-    templates["\0".join(parts[::2])] = Template(
+    templates[tuple(parts[::2])] = Template(
         base, tuple(numbers), entry.hold, entry.span, entry.uses, varying
     )
 
@@ -151,7 +153,7 @@ def make_template(
 def from_template(section: Section, plain: str, target: Target) -> Entry | None:
     """The entry of a text that differs from an earlier one in integers only, else None."""
     parts = _NUMBER.split(plain)
-    template = section.templates.get("\0".join(parts[::2]))
+    template = section.templates.get(tuple(parts[::2]))
     if template is None:
         return None
     word, numbers, hold, span, uses, varying = template
@@ -190,13 +192,49 @@ def _from_tail(section: Section, text: str) -> Entry | None:
     return Entry(word.to_bytes(WORD_BYTES, "little"), entry[1], entry[2], entry[3])
 
 
-def _find(asm: Assembler, section: Section, text: str) -> Entry | None:
+def find(asm: Assembler, section: Section, text: str) -> Entry | None:
     """The entry of a plain instruction text, if it or one like it was met before."""
     return (
         section.known.get(text)
         or _from_tail(section, text)
         or from_template(section, text, asm.target)
     )
+
+
+def computed_text(asm: Assembler, text: str) -> str:
+    """A plain text with the simpler expressions in its operands computed, as far as that goes."""
+    if "[" in text:
+        text = _INDEX.sub(lambda match: _number(asm, match[1]), text)
+    head, blank, rest = text.partition(" ")
+    if not blank or "[" in rest or '"' in rest:
+        return text
+    symbols = asm.scope.symbols
+    operands = [piece.text for piece in split(rest)]
+    for i, operand in enumerate(operands):
+        key, equals, body = operand.rpartition("=")
+        word = body.strip()
+        if (word in symbols and word not in asm.target.flags) or _OPERATOR.search(word):
+            operands[i] = f"{key}{equals}{_number(asm, word)}"
+    return f"{head} {', '.join(operands)}"
+
+
+def means(asm: Assembler, text: str, entry: Entry) -> bool:
+    """Whether a plain text, taken literally, is the instruction of an entry."""
+    head, _, rest = text.partition(" ")
+    isa = asm.target.isa
+    try:
+        instruction = isa.parse(head, [piece.text for piece in split(rest)])
+    except (KeyError, OperandError):
+        return False
+    return isa.encode(instruction).to_bytes(WORD_BYTES, "little") == entry.word
+
+
+def _number(asm: Assembler, text: str) -> str:
+    """An expression's value as text, or the text where it has none."""
+    try:
+        return repr(asm.scope.evaluate(text))
+    except FieldError:
+        return text
 
 
 def quick(asm: Assembler, section: Section, raw: str) -> bool:
@@ -217,14 +255,16 @@ def quick(asm: Assembler, section: Section, raw: str) -> bool:
             text, wants = plain_text(text, start)
     else:
         text = raw.strip()
-    entry = _find(asm, section, text)
+    entry = find(asm, section, text)
     if entry is None:
         return False
     word, hold, span, uses, _ = entry
     for operand, _, _ in wants:
         if operand >= len(uses) or not uses[operand][1]:
             return False
-    if hold == AGAIN and (cycle or not section.repeatable):
+    if (hold == AGAIN and not section.repeatable) or (cycle and hold == AGAIN):
+        return False
+    if cycle and not asm.target.timed:
         return False
     gap = int(cycle) - section.time if cycle else 0
     if not 0 <= gap < _LONG_GAP:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 PLACE_KEYS = {
     "at": "`SLICE:ADDRESS`: the last axis in lanes, in tiles of all lanes; byte planes in "
           "consecutive slices outward from SLICE; vectors in row-major order at consecutive "
-          "addresses. Stands for all keys below",
+          "addresses. Stands for all keys below. (NPU: `ADDRESS`, a byte of global memory; the "
+          "other keys are the LPU's)",
     "slices": "`[w0, w2:w5, ...]`: the slices that the other keys count along",
     "base": "the address that the digits count from (0)",
     "lane": "`AXIS/DIV%MOD*REPEAT`: element i lies in lane ((i // DIV) % MOD) * REPEAT and the "
@@ -49,7 +50,11 @@ def layout_of(
         others = [piece for key, piece in keys if key != "at"]
         if others:
             raise others[0].fault("'at=' says it all; leave the other keys out", "A070")
+        if asm.target.flat:
+            return Layout((), asm.integer(given["at"], "an address", 0, MOST), (), None)
         return _shorthand(asm, shape, element_bytes, given["at"])
+    if asm.target.flat:
+        raise statement.fault("write it as 'at=ADDRESS'", "A070")
     for key in ("slices", "lane"):
         if key not in given:
             raise statement.fault(f"{key}= is missing (or give at=SLICE:ADDRESS)", "A070")

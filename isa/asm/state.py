@@ -83,20 +83,20 @@ class Section:
     """
 
     __slots__ = (
-        "hold", "known", "labels", "last", "name", "origins", "pending", "repeatable", "tails",
-        "templates", "time", "unit", "words",
+        "hold", "kind", "known", "labels", "last", "name", "origins", "pending", "repeatable",
+        "tails", "templates", "time", "words",
     )  # fmt: skip
 
     def __init__(
         self,
         name: str,
-        unit: str,
+        kind: str,
         known: dict[str, Entry],
-        templates: dict[str, Template],
+        templates: dict[tuple[str, ...], Template],
         labels: dict[str, Label],
     ) -> None:
         self.name = name
-        self.unit = unit
+        self.kind = kind
         self.words = bytearray()
         self.origins: list[tuple[int, int]] = []
         self.time = 0

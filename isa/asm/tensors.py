@@ -49,6 +49,7 @@ class Draft:
         self.pad = 0
         self.data: bytearray | None = None
         self.fill: bytes | None = None
+        self.broken = False  # a complaint about it has been made; one is enough
 
     @property
     def bytes_needed(self) -> int:
@@ -60,6 +61,8 @@ class Draft:
 
     def finish(self) -> Tensor:
         """The tensor, once all its data is there."""
+        if self.broken:
+            return Tensor(self.name, self.dtype, self.shape, self.role, ())
         if not self.layouts:
             raise self.fault(f"the tensor '{self.name}' lies nowhere", "A071")
         return Tensor(
@@ -111,9 +114,7 @@ def tensor(asm: Assembler, statement: Statement) -> None:
         if any(key in PLACE_KEYS for key, _ in keys):
             _add_place(asm, draft, keys, statement)
     except Fault:
-        draft.layouts.append(Layout((), 0, (), None))  # one complaint about its place is enough
-        if role == "const":
-            draft.fill = draft.fill or bytes(BYTES_OF[dtype])
+        draft.broken = True
         raise
 
 
@@ -181,7 +182,7 @@ def _add_place(
     size = BYTES_OF[draft.dtype]
     layout = layout_of(asm, draft.shape, size, keys, statement)
     problem = check_layout(asm.target.info, draft.shape, size, layout)
-    if problem:
+    if problem and not asm.target.flat:
         raise statement.fault(f"'{draft.name}' {problem}", "A071")
     draft.layouts.append(layout)
 
@@ -204,6 +205,7 @@ def _const(asm: Assembler, statement: Statement) -> tuple[Draft, bytearray]:
 def data(asm: Assembler, statement: Statement) -> None:
     """``.byte``, ``.half``, ``.word`` (numbers) and ``.float`` (elements)."""
     draft, out = _const(asm, statement)
+    draft.broken, whole = True, draft.broken
     directive = statement.name.text[1:]
     if not statement.rest.text:
         raise statement.fault(f".{directive} takes numbers", "A080")
@@ -213,8 +215,9 @@ def data(asm: Assembler, statement: Statement) -> None:
             raise statement.name.fault(message, "A080")
         for piece in split(statement.rest.text, statement.rest.at):
             out += element(asm, piece, draft.dtype, integers=True)
-        return
-    out += raw_bytes(asm, statement.rest, {"byte": 1, "half": 2, "word": 4}[directive])
+    else:
+        out += raw_bytes(asm, statement.rest, {"byte": 1, "half": 2, "word": 4}[directive])
+    draft.broken = whole
 
 
 def text(asm: Assembler, statement: Statement) -> None:

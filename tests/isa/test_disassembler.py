@@ -96,10 +96,10 @@ def test_words_that_are_no_instruction_stay_as_they_are() -> None:
 
 def test_a_label_outside_the_program_is_an_error() -> None:
     program = Program("lpu", "", (Section("vxm.0", b""),), symbols={"x": ("vxm.0", 1)})
-    with pytest.raises(ValueError, match="the symbol 'x' names word 1 of 'vxm.0'"):
+    with pytest.raises(ValueError, match=r"the symbol 'x' names word 1 of 'vxm\.0'"):
         disassemble(program)
     program = Program("lpu", "", (), expects={("vxm.0", 0, "a"): ((("vxm.9", 0),),)})
-    with pytest.raises(ValueError, match="an expectation names word 0 of 'vxm.9'"):
+    with pytest.raises(ValueError, match=r"an expectation names word 0 of 'vxm\.9'"):
         disassemble(program)
 
 
