@@ -65,12 +65,12 @@ class Geometry:
 class Span:
     """Lanes 0..`lanes`-1 of some vectors and the elements that lie in them.
 
-    `rows` [vectors] number them for the element's low byte; `part` indexes the tensor (its lane axis
-    moved last) and gives [vectors, lanes / repeat] elements.
+    `rows` [vectors] are their numbers; `part` indexes the tensor (its lane axis moved last) and
+    gives [vectors, lanes / repeat] elements.
     """
 
     rows: Index
-    part: tuple[slice, ...]
+    part: tuple[Any, ...]
     lanes: int
 
 
@@ -129,7 +129,8 @@ class Placed:
                 raise LayoutError(f"tensor '{tensor.name}': no axis {layout.lane_axis} for lanes")
             if self.lanes > geometry.lanes:
                 raise LayoutError(
-                    f"tensor '{tensor.name}' needs {self.lanes} lanes; a vector has {geometry.lanes}"
+                    f"tensor '{tensor.name}' needs {self.lanes} lanes;"
+                    f" a vector has {geometry.lanes}"
                 )
 
     # ---- vectors -----------------------------------------------------------------------------
@@ -177,7 +178,7 @@ class Placed:
         everything = tuple(slice(None) for _ in order)
         for start in range(0, n, run):
             here = slice(start, min(start + run, n))
-            s, a = self.slice_terms[axis][start : start + 1], self.addr_terms[axis][start : start + 1]
+            s, a = (terms[axis][start : start + 1] for terms in (self.slice_terms, self.addr_terms))
             rows = self._rows([*slices, s], [*addrs, a], byte)
             yield Span(rows, (*everything, here), (here.stop - start) * self.layout.lane_repeat)
 

@@ -24,7 +24,9 @@ from emulator.numerics.formats import get_format
 from isa.lpu import TYPES
 from isa.table import BYTES_OF
 
+include "../numerics/_compiler.pxi"
 include "_opcodes.pxi"
+include "_rows.pxi"
 include "_log.pxi"
 include "_state.pxi"
 include "_hazards.pxi"
@@ -117,7 +119,7 @@ cdef class Engine:
             raise ValueError(f"{chip.name}: at most 64 superlanes, not {s.superlanes}")
         s.full = (<uint64_t> 1 << s.superlanes) - 1 if s.superlanes < 64 else ~(<uint64_t> 0)
         s.columns, s.alus, s.planes = chip.columns, chip.vxm.alus, chip.mxm.planes
-        s.half, s.acc_rows = s.planes // 2, chip.mxm.acc_rows
+        s.acc_rows = chip.mxm.acc_rows
         s.slices, s.ops_per_side = 2 * chip.mem.slices, chip.sxm.ops_per_cycle
         s.queues = len(names)
         s.first_vxm = names.index("vxm.0")

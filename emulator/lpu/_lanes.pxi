@@ -3,9 +3,8 @@
 
 cdef extern from *:
     """
-    #include <stdint.h>
-    #include <string.h>
-    #define LPU_INLINE static inline __attribute__((always_inline))
+    #define LPU_INLINE PRESIL_INLINE
+    #define LPU_LOOP PRESIL_CLONES static void
 
     LPU_INLINE float lpu_float(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
     LPU_INLINE uint32_t lpu_bits(float f) { uint32_t u; memcpy(&u, &f, 4); return u; }
@@ -54,13 +53,13 @@ cdef extern from *:
 
     /* The loop around the body, once per shape; fp: fp32, else int32. */
     #define LPU_EACH(EXPR) for (int i = 0; i < n; i++) out[i] = EXPR
-    #define LPU_BINARY(NAME, I) static void lanes_##NAME( \\
+    #define LPU_BINARY(NAME, I) LPU_LOOP lanes_##NAME( \\
         int fp, uint32_t *restrict out, const uint32_t *a, const uint32_t *b, int n) { \\
         if (fp) LPU_EACH(f_##NAME(a[i], b[i])); else LPU_EACH(I(a[i], b[i])); }
-    #define LPU_UNARY(NAME) static void lanes_##NAME( \\
+    #define LPU_UNARY(NAME) LPU_LOOP lanes_##NAME( \\
         int fp, uint32_t *restrict out, const uint32_t *a, int n) { \\
         if (fp) LPU_EACH(f_##NAME(a[i])); else LPU_EACH(i_##NAME(a[i])); }
-    #define LPU_TEST(NAME, OP) static void lanes_##NAME( \\
+    #define LPU_TEST(NAME, OP) LPU_LOOP lanes_##NAME( \\
         int fp, uint8_t *restrict out, const uint32_t *a, const uint32_t *b, int n) { \\
         if (fp) LPU_EACH(f_##NAME(a[i], b[i])); else LPU_EACH(i_##NAME(a[i], b[i])); }
     #define f_sum f_add
@@ -69,7 +68,7 @@ cdef extern from *:
     LPU_UNARY(neg) LPU_UNARY(abs) LPU_UNARY(relu)
     LPU_COMPARES(LPU_TEST)
 
-    static void lanes_select(
+    LPU_LOOP lanes_select(
         uint32_t *restrict out, const uint8_t *mask, const uint32_t *a, const uint32_t *b, int n) {
         for (int i = 0; i < n; i++) out[i] = mask[i] ? a[i] : b[i];
     }
@@ -77,26 +76,39 @@ cdef extern from *:
         for (int i = 0; i < n; i++) out[i] = v;
     }
     /* Byte planes <-> elements, low byte first. */
-    static void join_4(uint32_t *restrict out, const uint8_t *p0, const uint8_t *p1,
+    LPU_LOOP join_4(uint32_t *restrict out, const uint8_t *p0, const uint8_t *p1,
                        const uint8_t *p2, const uint8_t *p3, int n) {
         for (int i = 0; i < n; i++)
             out[i] = (uint32_t)p0[i] | (uint32_t)p1[i] << 8 | (uint32_t)p2[i] << 16 | (uint32_t)p3[i] << 24;
     }
-    static void join_2(uint16_t *restrict out, const uint8_t *p0, const uint8_t *p1, int n) {
+    LPU_LOOP join_2(uint16_t *restrict out, const uint8_t *p0, const uint8_t *p1, int n) {
         for (int i = 0; i < n; i++) out[i] = (uint16_t)(p0[i] | p1[i] << 8);
     }
-    static void plane_of_4(uint8_t *restrict out, const uint32_t *x, int shift, int n) {
-        for (int i = 0; i < n; i++) out[i] = (uint8_t)(x[i] >> shift);
+    LPU_LOOP split_4(uint8_t *restrict p0, uint8_t *restrict p1, uint8_t *restrict p2,
+                     uint8_t *restrict p3, const uint32_t *restrict x, int n) {
+        for (int i = 0; i < n; i++) {
+            p0[i] = (uint8_t)x[i];
+            p1[i] = (uint8_t)(x[i] >> 8);
+            p2[i] = (uint8_t)(x[i] >> 16);
+            p3[i] = (uint8_t)(x[i] >> 24);
+        }
     }
-    static void plane_of_2(uint8_t *restrict out, const uint16_t *x, int shift, int n) {
-        for (int i = 0; i < n; i++) out[i] = (uint8_t)(x[i] >> shift);
+    LPU_LOOP split_2(uint8_t *restrict p0, uint8_t *restrict p1, const uint16_t *restrict x, int n) {
+        for (int i = 0; i < n; i++) {
+            p0[i] = (uint8_t)x[i];
+            p1[i] = (uint8_t)(x[i] >> 8);
+        }
     }
 
-    /* One output lane of an integer product: exact. */
-    static int32_t dot_i8(const int8_t *restrict w, const int8_t *restrict x, int n) {
-        int32_t sum = 0;
-        for (int i = 0; i < n; i++) sum += (int16_t)w[i] * (int16_t)x[i];
-        return sum;
+    /* An integer product, exact: out[n] = sum over k of w[n][k] x[k], rows of w `pitch` apart. */
+    LPU_LOOP matvec_i8(int32_t *restrict out, const int8_t *restrict w, const int8_t *restrict x,
+                       int rows, int depth, int pitch) {
+        for (int n = 0; n < rows; n++) {
+            const int8_t *row = w + (ptrdiff_t)n * pitch;
+            int32_t sum = 0;
+            for (int k = 0; k < depth; k++) sum += (int16_t)row[k] * (int16_t)x[k];
+            out[n] = sum;
+        }
     }
     /* The immediate of a repetition: numbers advance, then one rounding. */
     static uint32_t advance_f32(uint32_t bits, double by) {
@@ -105,7 +117,7 @@ cdef extern from *:
     static void gather_lanes(uint8_t *restrict out, const uint8_t *a, const uint16_t *map, int n) {
         for (int i = 0; i < n; i++) out[i] = map[i] < n ? a[map[i]] : 0;
     }
-    static void choose_lanes(uint8_t *restrict out, const uint8_t *c, const uint8_t *a, const uint8_t *b, int n) {
+    LPU_LOOP choose_lanes(uint8_t *restrict out, const uint8_t *c, const uint8_t *a, const uint8_t *b, int n) {
         for (int i = 0; i < n; i++) out[i] = c[i] ? a[i] : b[i];
     }
     """
@@ -128,21 +140,13 @@ cdef extern from *:
     void lanes_fill(uint32_t*, uint32_t, int) noexcept nogil
     void join_4(uint32_t*, const uint8_t*, const uint8_t*, const uint8_t*, const uint8_t*, int) noexcept nogil
     void join_2(uint16_t*, const uint8_t*, const uint8_t*, int) noexcept nogil
-    void plane_of_4(uint8_t*, const uint32_t*, int, int) noexcept nogil
-    void plane_of_2(uint8_t*, const uint16_t*, int, int) noexcept nogil
-    int32_t dot_i8(const int8_t*, const int8_t*, int) noexcept nogil
+    void split_4(uint8_t*, uint8_t*, uint8_t*, uint8_t*, const uint32_t*, int) noexcept nogil
+    void split_2(uint8_t*, uint8_t*, const uint16_t*, int) noexcept nogil
+    void matvec_i8(int32_t*, const int8_t*, const int8_t*, int, int, int) noexcept nogil
     uint32_t advance_f32(uint32_t, double) noexcept nogil
     void gather_lanes(uint8_t*, const uint8_t*, const uint16_t*, int) noexcept nogil
     void choose_lanes(uint8_t*, const uint8_t*, const uint8_t*, const uint8_t*, int) noexcept nogil
     int __builtin_ctzll(unsigned long long) noexcept nogil
-
-
-cdef void copy_plane(uint8_t* out, const uint8_t* codes, int width, int k, int n) noexcept nogil:
-    """Byte plane k of elements that are `width` bytes wide."""
-    if width == 4:
-        plane_of_4(out, <const uint32_t*> codes, 8 * k, n)
-    else:
-        plane_of_2(out, <const uint16_t*> codes, 8 * k, n)
 
 
 cdef void shift_lanes(uint8_t* out, const uint8_t* a, int amount, int wrap, int n) noexcept nogil:

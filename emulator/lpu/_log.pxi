@@ -5,30 +5,6 @@ cdef struct Vector:
     int64_t count, capacity
     int item
 
-cdef struct IssueRow:
-    int64_t cycle
-    int op
-    int banks            # bit 0, 1: banks of the SRAM port used
-
-# An operand: issue `consumer` used what issue `producer` made, through a stream, a chain or SRAM.
-cdef struct UseRow:
-    int consumer, producer
-    int memory
-
-# A value on a stream, from the column that drove it to its last reader's.
-cdef struct ValueRow:
-    int64_t diagonal
-    int issue
-    short stream, column, last, pad
-
-cdef struct BurstRow:
-    int64_t cycle, count, interval
-    int op, hold
-
-cdef struct SyncRow:
-    int64_t parked, resumed
-    int queue, op
-
 cdef struct Log:
     Vector issues, uses, values, bursts, syncs
 

@@ -1,5 +1,10 @@
 # MXM planes: weights come as bytes and are decoded when the first product needs them.
 
+cdef enum:
+    LOAD_STREAMS = 16    # of lw
+    SCALE_STREAMS = 10   # of lws
+    SCALE_BLOCK = 32     # lanes of K that share a scale
+
 
 cdef inline Plane* plane_of(State* s, int op) noexcept nogil:
     return &s.plane[(s.ops[op].queue - s.first_mxm) >> 1]
@@ -26,6 +31,18 @@ cdef void claim(State* s, int op, int hold, int products) noexcept nogil:
             p[k].weights_end, p[k].weights_op = s.now + hold, op
 
 
+cdef void weights_room(State* s, Weights* w) noexcept nogil:
+    """Give a weight buffer its bytes: zeros, scales of 1."""
+    if w.raw != NULL or not s.values:
+        return
+    w.raw = <uint8_t*> calloc(2 * s.lanes, s.lanes)
+    w.scales = <uint8_t*> malloc(SCALE_STREAMS * s.lanes)
+    if w.raw == NULL or w.scales == NULL:
+        s.failed = 1
+        return
+    memset(w.scales, 127, SCALE_STREAMS * s.lanes)
+
+
 cdef void begin_load(State* s, int op) noexcept nogil:
     """First cycle of lw: the shadow buffer changes its format."""
     cdef const Op* o = &s.ops[op]
@@ -41,13 +58,6 @@ cdef void begin_load(State* s, int op) noexcept nogil:
     w.type, w.planes, w.follower = o.type, o.planes, 0
     w.rows, w.lanes, w.fresh, w.scaled, w.decoded, w.op = o.rows, o.lanes, 1, 0, 0, op
     w.complete = FAR_FUTURE
-    if s.values and w.raw == NULL:
-        w.raw = <uint8_t*> calloc(2 * s.lanes, s.lanes)
-        w.scales = <uint8_t*> malloc(64 * s.lanes)
-        if w.raw == NULL or w.scales == NULL:
-            s.failed = 1
-        else:
-            memset(w.scales, 127, 64 * s.lanes)
     if o.planes == 2:
         other = shadow(p + 1)
         other.type, other.planes, other.follower, other.fresh, other.op = o.type, 2, 1, 1, op
@@ -63,10 +73,11 @@ cdef void do_lw(State* s, int op, int issue, int step) noexcept nogil:
     if step == 0:
         begin_load(s, op)
     w = shadow(plane_of(s, op))
+    weights_room(s, w)
     if s.failed:
         return
-    n = (16 // bytes_) * step
-    for j in range(16):
+    n = (LOAD_STREAMS // bytes_) * step
+    for j in range(LOAD_STREAMS):
         if n + j // bytes_ >= o.rows:
             break
         data = take(s, op, issue, o.a, o.expect_a, j, &poison)
@@ -93,8 +104,8 @@ cdef void do_lws(State* s, int op, int issue) noexcept nogil:
     cdef int b
     if not w.fresh or w.complete > s.now or w.type != o.type:
         hazard(s, WEIGHTS_SCALES, op, w.op, -1, o.column, w.type, w.fresh)
-    for b in range((w.lanes + 31) // 32 if w.fresh else 0):
-        if b >= 10:
+    for b in range((w.lanes + SCALE_BLOCK - 1) // SCALE_BLOCK if w.fresh else 0):
+        if b >= SCALE_STREAMS:
             break
         data = take(s, op, issue, o.a, o.expect_a, b, &poison)
         s.fed += 1
@@ -158,9 +169,9 @@ cdef Weights* weights_for(State* s, int op) noexcept nogil:
 
 cdef void decode_weights(State* s, Weights* w) noexcept nogil:
     """Bytes to doubles [k][n], block scales folded in: exact. int8 is used as it came."""
-    cdef int n, k, b, fmt = TYPE_FORMAT[w.type]
+    cdef int n, k, fmt = TYPE_FORMAT[w.type]
     cdef uint8_t* raw
-    cdef double scale
+    cdef double scale = 1
     cdef uint16_t* joined = <uint16_t*> s.operand[1]
     w.decoded = 1
     if w.type == TYPE_INT8:
@@ -178,9 +189,10 @@ cdef void decode_weights(State* s, Weights* w) noexcept nogil:
             decode_to_f64(fmt, joined, s.x, w.lanes)
         else:
             decode_to_f64(fmt, raw, s.x, w.lanes)
-        for b in range(0, w.lanes if is_scaled(w.type) else 0, 32):
-            decode_to_f64(FMT_SCALE, w.scales + (b // 32) * s.lanes + n, &scale, 1)
-            for k in range(b, min(b + 32, w.lanes)):
+        if is_scaled(w.type):
+            for k in range(w.lanes):
+                if k % SCALE_BLOCK == 0:
+                    decode_to_f64(FMT_SCALE, w.scales + k // SCALE_BLOCK * s.lanes + n, &scale, 1)
                 s.x[k] *= scale
         for k in range(w.lanes):
             w.values[k * <int64_t> w.ld + n] = s.x[k]
@@ -188,16 +200,14 @@ cdef void decode_weights(State* s, Weights* w) noexcept nogil:
 
 cdef void multiply(State* s, Weights* w, const uint8_t** data, int32_t* out) noexcept nogil:
     """The pass: one exact dot product per output lane, rounded once. out: float or int bits."""
-    cdef int k, n, fmt = TYPE_FORMAT[w.type], K = w.lanes
-    cdef int ld
+    cdef int k, fmt = TYPE_FORMAT[w.type], K = w.lanes
     memset(out, 0, 4 * s.lanes)
     if not w.decoded:
         decode_weights(s, w)
         if s.failed:
             return
     if w.type == TYPE_INT8:
-        for n in range(w.rows):
-            out[n] = dot_i8(<const int8_t*> (w.raw + 2 * n * <int64_t> s.lanes), <const int8_t*> data[0], K)
+        matvec_i8(out, <const int8_t*> w.raw, <const int8_t*> data[0], w.rows, K, 2 * s.lanes)
         return
     if TYPE_BYTES[w.type] == 2:
         join_2(<uint16_t*> s.operand[0], data[0], data[1], K)
@@ -209,8 +219,7 @@ cdef void multiply(State* s, Weights* w, const uint8_t** data, int32_t* out) noe
             for k in range(K):
                 s.x[k] *= s.products[k]
     if not is_scaled(w.type) and K <= exact_k(fmt, fmt):
-        ld = w.ld
-        plain_matvec(w.values, s.x, K, w.rows, ld, s.products)
+        plain_matvec(w.values, s.x, K, w.rows, w.ld, s.products)
         f64_to_f32(s.products, <float*> out, w.rows)
         canonical_nan(<float*> out, w.rows)
         return

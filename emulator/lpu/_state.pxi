@@ -10,13 +10,6 @@ cdef enum Layout:
     CODES = 0   # a buffer holds elements side by side (VXM, MXM)
     PLANES = 1  # a buffer holds byte planes one after another (MEM, SXM)
 
-# One instruction with its repetitions. Field for field the numpy dtype prepare.OP.
-cdef struct Op:
-    int64_t wait, n, d, n2, d2, stride, stride2, value
-    int code, queue, column, section, word, type, to, dst, a, b, c, width
-    int sat, start, emit, wrap, rows, lanes, hold, skew, latency, planes
-    int expect_a, expect_b, expect_c, entries
-
 cdef struct Queue:
     int op, end          # next instruction, one past the last
     int64_t i, j         # repetition and group that issue next
@@ -99,10 +92,10 @@ cdef struct HazardRow:
 
 cdef struct State:
     # chip
-    int lanes, pitch, superlanes, columns, alus, planes, half, acc_rows, slices, ops_per_side
+    int lanes, pitch, superlanes, columns, alus, planes, acc_rows, slices, ops_per_side
     int first_vxm, first_mxm, first_sxm, queues
-    int64_t words, mem_read_visible
-    int bank_bit, sync_latency, iw_latency, block, side_streams
+    int64_t words
+    int bank_bit, sync_latency, iw_latency, block
     uint64_t full        # a bit per superlane
     int values           # 0: timing only
     int warn
@@ -114,6 +107,7 @@ cdef struct State:
     const int* expect_producers
     # time
     int64_t now, last
+    int phase            # now mod columns: which slot is where
     int ring, ring_words, queue_words
     int* head            # [KINDS][ring]
     int* tail

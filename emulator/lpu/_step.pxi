@@ -134,6 +134,7 @@ cdef void cycle(State* s) noexcept nogil:
     cdef int slot = <int> (s.now & (s.ring - 1)), i, k, q
     cdef uint64_t bits
     cdef Pending row
+    s.phase = <int> (s.now % s.columns)
     i = pending_take(s, EXECUTE)
     while i >= 0:
         row = s.pending[i]

@@ -4,7 +4,7 @@
 
 cdef inline int slot_number(State* s, int stream, int column) noexcept nogil:
     """The slot that is at `column` now; `stream` is raw: bit 5 set for west."""
-    cdef int at = <int> (s.now % s.columns)
+    cdef int at = s.phase
     if stream & 32:
         at += column
         if at >= s.columns:
@@ -109,6 +109,7 @@ cdef int drive_one(State* s, int op, int issue, int stream, uint64_t poison, int
 cdef void drive(State* s, Pending* p) noexcept nogil:
     """A result reaches its streams: `dst` of the op plus `target`. Only chained: it was its last cycle."""
     cdef int k, at
+    cdef uint8_t* planes[4]  # of a lost collision: scratch
     cdef const Op* o = &s.ops[p.op]
     cdef int stream = (o.dst & 63) + p.target
     cdef const uint8_t* data = buffer_of(s, p.buf) if p.buf >= 0 else s.zeros
@@ -118,12 +119,16 @@ cdef void drive(State* s, Pending* p) noexcept nogil:
         return
     for k in range(p.width):
         at = drive_one(s, p.op, p.issue, stream + k, p.poison, p.seen)
-        if at < 0 or not s.values:
-            continue
-        if p.layout == CODES and p.width > 1:
-            copy_plane(slot_bytes(s, at), data, p.width, k, s.lanes)
-        else:
-            memcpy(slot_bytes(s, at), data + k * s.lanes, s.lanes)
+        planes[k] = slot_bytes(s, at) if at >= 0 else s.result
+    if not s.values:
+        return
+    if p.layout == CODES and p.width == 4:
+        split_4(planes[0], planes[1], planes[2], planes[3], <const uint32_t*> data, s.lanes)
+    elif p.layout == CODES and p.width == 2:
+        split_2(planes[0], planes[1], <const uint16_t*> data, s.lanes)
+    else:
+        for k in range(p.width):
+            memcpy(planes[k], data + k * s.lanes, s.lanes)
 
 
 cdef void unread_at_end(State* s) noexcept nogil:

@@ -25,7 +25,8 @@ def units_of(chip: LpuChip) -> dict[str, int]:
     names = {f"mxm.{p}": 1 for p in range(chip.mxm.planes)}
     sxm = chip.sxm.ops_per_cycle
     ports = 2 * chip.mem.slices
-    return {**names, "vxm": chip.vxm.alus, "sxm.w": sxm, "sxm.e": sxm, "mem.w": ports, "mem.e": ports}
+    sides = {"sxm.w": sxm, "sxm.e": sxm, "mem.w": ports, "mem.e": ports}
+    return {**names, "vxm": chip.vxm.alus, **sides}
 
 
 def unit_of_queue(queue: str) -> str | None:
@@ -106,7 +107,9 @@ def _shares(
     chip: LpuChip, units: list[UnitUse], totals: Mapping[str, int], cycles: int
 ) -> dict[str, float]:
     """Each resource's use as a share of what it could have done in these cycles."""
-    busy = {kind: sum(u.busy for u in units if u.name.startswith(kind)) for kind in ("mxm", "vxm", "sxm")}
+    busy = dict.fromkeys(("mxm", "vxm", "sxm", "mem"), 0)
+    for unit in units:
+        busy[unit.name[:3]] += unit.busy
     ports = max(totals["sram_read"], totals["sram_written"])
     return {
         "mxm": busy["mxm"] / (chip.mxm.planes * cycles),
@@ -120,13 +123,19 @@ def _shares(
 def _memory(chip: LpuChip, totals: Mapping[str, int], cycles: int) -> dict[str, MemoryUse]:
     seconds = cycles / chip.clock
 
-    def use(read: int, written: int, peak: float) -> MemoryUse:
-        read, written = read * chip.lanes, written * chip.lanes
-        return MemoryUse(read, written, peak * chip.lanes * chip.clock, (read + written) / seconds)
+    def use(read: int, written: int, moved: int, peak: int) -> MemoryUse:
+        vector = chip.lanes
+        rates = peak * vector * chip.clock, moved * vector / seconds
+        return MemoryUse(read * vector, written * vector, *rates)
 
+    read, written = totals["sram_read"], totals["sram_written"]
+    taken, driven = totals["stream_taken"], totals["stream_driven"]
     return {
-        "sram": use(totals["sram_read"], totals["sram_written"], 4 * chip.mem.slices),
-        "stream": use(totals["stream_taken"], totals["stream_driven"], 2 * WEIGHT_STREAMS),
+        # A read and a write port per slice.
+        "sram": use(read, written, read + written, 4 * chip.mem.slices),
+        # What is driven moves, however often it is read; a stream can carry another vector in
+        # each half of the chip, because the VXM in the middle may drive it anew.
+        "stream": use(taken, driven, driven, 4 * WEIGHT_STREAMS),
     }
 
 

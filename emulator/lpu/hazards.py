@@ -16,7 +16,7 @@ _TYPE_NAMES = {code: name for name, code in TYPES.items()}
 
 
 class HazardError(Exception):
-    """A run that stopped at hazards; `hazards` are all of that cycle, `program` gives source lines."""
+    """A run that stopped at `hazards`, those of one cycle; `program` gives the source lines."""
 
     def __init__(self, hazards: Sequence[Hazard], program: Program) -> None:
         self.hazards = tuple(hazards)
@@ -184,7 +184,7 @@ class Writer:
         if row[9] == 1:
             return "mm on the odd plane of a pair that holds 16-bit weights; use the even plane"
         if row[9] == 2:
-            return f"mm.{wanted} of a pair whose odd plane has other weights; install the pair again"
+            return f"mm.{wanted} of a pair whose odd plane has other weights; install the pair"
         return (
             f"mm.{wanted}, but the active weights are {_TYPE_NAMES[row[8]]}, loaded by"
             f" {self._name(row[2])}"
@@ -230,8 +230,9 @@ class Writer:
         prepared = self.prepared
         lists = prepared.expect_streams[int(prepared.expect_operands[expect, 0]) + k]
         meant = prepared.expect_producers[int(lists[0]) : int(lists[0] + lists[1])]
-        names = ", ".join(self._name(int(p)) for p in meant[:3]) + (", ..." if len(meant) > 3 else "")
-        return f"{self._mnemonic(row[1])} takes the value of {self._name(row[2])}; meant was {names}"
+        names = [self._name(int(p)) for p in meant[:3]] + ["..."] * (len(meant) > 3)
+        taken = f"{self._mnemonic(row[1])} takes the value of {self._name(row[2])}"
+        return f"{taken}; meant was {', '.join(names)}"
 
     def partner_busy(self, row: Row) -> str:
         return (
@@ -243,7 +244,7 @@ class Writer:
         return "permute on a queue that never loaded a map; setmap first, on the same queue"
 
     def map_early(self, row: Row) -> str:
-        return f"permute before {self._name(row[2])} is through; its map works from cycle {row[8]} on"
+        return f"permute before the map of {self._name(row[2])} works: from cycle {row[8]} on"
 
     def address_range(self, row: Row) -> str:
         return (
@@ -256,8 +257,8 @@ class Writer:
 
     def overwritten(self, row: Row) -> str:
         return (
-            f"the value of {self._mnemonic(row[1])} (driven at column {row[9]} in cycle {row[8]}) is"
-            f" replaced by {self._name(row[2])} before anybody reads it"
+            f"the value of {self._mnemonic(row[1])} (driven at column {row[9]} in cycle {row[8]})"
+            f" is replaced by {self._name(row[2])} before anybody reads it"
         )
 
     def unconsumed(self, row: Row) -> str:

@@ -30,7 +30,7 @@ POLICIES = ("error", "warn")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A program decoded for one chip and its tensors placed: everything that inputs do not change."""
+    """A program decoded for one chip, its tensors placed: all that inputs do not change."""
 
     prepared: prepare.Prepared
     plan: layout.Plan
@@ -48,7 +48,7 @@ class Machine:
             raise ValueError(f"no engine '{engine}'; engines: {', '.join(ENGINES)}")
         for key, latency in chip.latency.items():
             if key.startswith("vxm.") and chip.skew.get(key, 0) >= latency:
-                raise ValueError(f"{chip.name}: skew.{key} is less than the latency, or no chain is")
+                raise ValueError(f"{chip.name}: skew.{key}: less than the latency, or no chain is")
         self.chip = chip
         self.engine = engine
         self._last: Loaded | None = None
@@ -56,8 +56,8 @@ class Machine:
     def prepare(self, program: Program) -> Loaded:
         """Decode `program` and place its tensors.
 
-        Raises `HazardError` for what is wrong whatever the inputs, `LayoutError` for tensors that do
-        not fit.
+        Raises `HazardError` for what is wrong whatever the inputs, `LayoutError` for tensors that
+        do not fit.
         """
         if self._last is not None and self._last.program is program:
             return self._last

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.lpu.checks import Checks, Report
 from emulator.lpu.chip import LpuChip
 from emulator.result import Hazard
 from isa.fields import WORD_BYTES, IntField
-from isa.lpu import LPU, MATRIX, TYPES
+from isa.lpu import LPU
 from isa.program import Program
-from isa.table import BYTES_OF, OPCODE, DecodeError, Row
+from isa.table import OPCODE, DecodeError, Row
 
 Column = NDArray[np.int64]
 
@@ -42,11 +43,11 @@ TRANSPOSED = 16  # streams that a transpose takes and drives
 class Prepared:
     """A decoded program.
 
-    `ops` has one `OP` row per instruction, section by section; `bounds[q]` is the half-open range of
-    rows of queue q. `entries` [n, 16] int8 are the tables of ``distribute``. Expected producers are
-    in three levels: ``ops["expect_a"]`` indexes `expect_operands` [n, 2] (first stream list, how
-    many), that indexes `expect_streams` [n, 2] (first producer, how many), that indexes the sorted
-    op numbers in `expect_producers`.
+    `ops` has one `OP` row per instruction, section by section; `bounds[q]` is the half-open range
+    of rows of queue q. `entries` [n, 16] int8 are the tables of ``distribute``. Expected producers
+    are in three levels: ``ops["expect_a"]`` indexes `expect_operands` [n, 2] (first stream list,
+    how many), that indexes `expect_streams` [n, 2] (first producer, how many), that indexes the
+    sorted op numbers in `expect_producers`.
     """
 
     program: Program
@@ -91,14 +92,18 @@ class _Decoder:
         text = f"{place(self.program, where)}: {message}"
         self.faults.append(Hazard(kind=kind, severity="error", message=text, cycle=0, where=where))
 
+    def _fault_of(self, ops: NDArray[Any]) -> Report:
+        def report(kind: str, op: int, message: str) -> None:
+            self.fault(kind, int(ops["section"][op]), int(ops["word"][op]), message)
+
+        return report
+
     def run(self) -> Prepared:
         self._sections()
         self._words()
         ops = self._ops()
         if not self.faults:
-            self._formats(ops)
-            self._ranges(ops)
-            self._repeats(ops)
+            Checks(self.chip, ops, self._fault_of(ops)).run()
         expects = self._expects(ops)
         bounds = np.zeros((len(self.chip.queues), 2), np.int64)
         for s, q in enumerate(self.queue_of):
@@ -119,10 +124,11 @@ class _Decoder:
             if q < 0 or section.name in seen:
                 near = difflib.get_close_matches(section.name, numbers, 1)
                 hint = f"; did you mean '{near[0]}'?" if near else ""
-                what = "appears twice" if section.name in seen else f"is no queue of {self.chip.name}"
+                twice = section.name in seen
+                what = "appears twice" if twice else f"is no queue of {self.chip.name}{hint}"
                 self.faults.append(
                     Hazard(kind="section", severity="error", cycle=0,
-                           message=f"section '{section.name}' {what}{hint}")
+                           message=f"section '{section.name}' {what}")
                 )  # fmt: skip
                 q = -1
             seen.add(section.name)
@@ -153,7 +159,7 @@ class _Decoder:
             raw = low >> np.uint64(lo)
         else:
             raw = low >> np.uint64(lo) | high << np.uint64(64 - lo)
-        value = (raw & np.uint64((1 << width) - 1)).astype(np.int64)
+        value: Column = (raw & np.uint64((1 << width) - 1)).astype(np.int64)
         if signed:
             value -= (value >> (width - 1) & 1) << width
         return value
@@ -255,7 +261,7 @@ class _Decoder:
             signed = isinstance(f, IntField) and f.signed
             values = self._field(f.lo, f.width, words, signed)
             name = "value" if f.name == row.strided else f.name
-            if name in OP.names:
+            if name in WIDE + NARROW:
                 ops[name][at] = values
             elif f.name != "imm":
                 raise AssertionError(f"no column for {row.name}.{f.name}")
@@ -264,131 +270,23 @@ class _Decoder:
             ops["latency"][at] = self.chip.latency[row.timing]
             ops["skew"][at] = self.chip.skew.get(row.timing, 0)
 
-    # ---- what can be checked before running ------------------------------------------------------
-
-    def _formats(self, ops: NDArray[Any]) -> None:
-        """Matrix modes and holds, large ALUs, stream directions at the planes."""
-        by_name, chip = LPU.by_name, self.chip
-        names = {code: name for name, code in TYPES.items()}
-        for name in ("lw", "lws", "mm", "iw"):
-            at = np.flatnonzero(ops["code"] == by_name[name].code)
-            if name != "iw":
-                for code in np.unique(ops["type"][at]).tolist():
-                    self._mode(ops, name, names[code], at[ops["type"][at] == code])
-        half = chip.mxm.planes // 2
-        for name in ("lw", "lws", "mm"):
-            at = np.flatnonzero(ops["code"] == by_name[name].code)
-            plane = self._plane(ops, at)
-            west = plane < half
-            for i in at[(ops["a"][at] >> 5 & 1 == 1) != west].tolist():
-                side, right = ("west", "w") if ops["column"][i] == 0 else ("east", "e")
-                self._fault(ops, "direction", i, f"{name} of a {side} plane reads outward streams:"
-                            f" .{right}, not .{'we'[right == 'w']}")  # fmt: skip
-            if name != "mm":
-                continue
-            emits = (ops["dst"][at] & 64 != 0, ops["emit"][at] != 0)
-            for i in at[emits[0] != emits[1]].tolist():
-                self._fault(ops, "operand", i, "mm names the stream group that takes the row if"
-                            " and only if it has emit")  # fmt: skip
-            for i in at[emits[0] & ((ops["dst"][at] >> 5 & 1 == 1) == west)].tolist():
-                side, right = ("west", "e") if ops["column"][i] == 0 else ("east", "w")
-                self._fault(ops, "direction", i, f"mm of a {side} plane drives inward streams:"
-                            f" .{right}, not .{'we'[right == 'w']}")  # fmt: skip
-        large = [LPU.by_name[n].code for n in chip.vxm.large_ops]
-        first = chip.queues.index("vxm.0")
-        alu = ops["queue"] - first
-        wrong = np.isin(ops["code"], large) & ~np.isin(alu, chip.vxm.large_alus)
-        for i in np.flatnonzero(wrong).tolist():
-            self._fault(ops, "unit", i, f"{LPU.by_code[int(ops['code'][i])].name} needs a large ALU;"
-                        f" those of {chip.name} are {', '.join(map(str, chip.vxm.large_alus))}")  # fmt: skip
-        vector = np.isin(ops["code"], [r.code for r in LPU.rows if r.unit == "vxm"])
-        for operand in ("a", "b", "c"):
-            chained = vector & (ops[operand] >> 6 == 2) & (ops[operand] & 63 >= chip.vxm.alus)
-            for i in np.flatnonzero(chained).tolist():
-                self._fault(ops, "range", i, f"no ALU a{ops[operand][i] & 63}; {chip.name} has a0"
-                            f" to a{chip.vxm.alus - 1}")  # fmt: skip
-
-    def _plane(self, ops: NDArray[Any], at: Column) -> Column:
-        first = self.chip.queues.index("mxm.0.weights")
-        plane: Column = (ops["queue"][at] - first) // 2
-        return plane
-
-    def _mode(self, ops: NDArray[Any], name: str, dtype: str, at: Column) -> None:
-        """One matrix format: granted, on the first plane of its group, within the mode's shape."""
-        try:
-            mode = self.chip.mode(dtype)
-        except ValueError as error:
-            for i in at.tolist():
-                self._fault(ops, "mode", i, str(error))
-            return
-        assert dtype in MATRIX
-        ops["planes"][at] = mode.planes
-        plane = self._plane(ops, at) % (self.chip.mxm.planes // 2)
-        for i in at[plane % mode.planes != 0].tolist():
-            self._fault(ops, "unit", i, f"{name}.{dtype} takes a pair of planes and is issued on"
-                        " the even one")  # fmt: skip
-        if name == "mm":
-            ops["hold"][at] = mode.cycles_per_mm
-        if name == "lw":
-            ops["hold"][at] = -(-ops["rows"][at] * BYTES_OF[dtype] // 16)
-            for what, most in (("rows", mode.n), ("lanes", mode.k)):
-                for i in at[ops[what][at] > most].tolist():
-                    self._fault(ops, "range", i, f"{what}={ops[what][i]}: {self.chip.name} has"
-                                f" {what} up to {most} for {dtype}")  # fmt: skip
-
-    def _fault(self, ops: NDArray[Any], kind: str, i: int, message: str) -> None:
-        self.fault(kind, int(ops["section"][i]), int(ops["word"][i]), message)
-
-    def _ranges(self, ops: NDArray[Any]) -> None:
-        """The strided operand stays on the chip in every repetition."""
-        chip = self.chip
-        limits = {
-            "addr": (0, chip.mem.words - 1, "word"), "base": (0, chip.mem.words - 1, "word"),
-            "row": (0, chip.mxm.acc_rows - 1, "accumulator row"),
-            "lane": (0, chip.lanes - 1, "lane"),
-        }  # fmt: skip
-        for row in LPU.rows:
-            at = np.flatnonzero(ops["code"] == row.code)
-            if not len(at) or not row.strided or row.strided == "imm":
-                continue
-            low, high, what = limits.get(row.strided, (-chip.lanes, chip.lanes, "amount"))
-            if row.name == "rotate":
-                low, high = 1 - chip.superlane, chip.superlane - 1
-            base = ops["value"][at]
-            ends = [
-                base + i * ops["n"][at] * ops["stride"][at] + j * ops["n2"][at] * ops["stride2"][at]
-                for i in (0, 1) for j in (0, 1)
-            ]  # fmt: skip
-            wrong = (np.minimum.reduce(ends) < low) | (np.maximum.reduce(ends) > high)
-            for k in at[wrong].tolist():
-                self._fault(ops, "range", k, _out_of_range(ops[k], row.name, low, high, what))
-
-    def _repeats(self, ops: NDArray[Any]) -> None:
-        """Repetitions follow each other at least one hold apart."""
-        once = (ops["n"] > 0) & (ops["d"] < ops["hold"])
-        for i in np.flatnonzero(once).tolist():
-            self._fault(ops, "repeat", i, f"repeat every {ops['d'][i]} cycles: the instruction holds"
-                        f" its queue for {ops['hold'][i]}")  # fmt: skip
-        least = ops["n"] * ops["d"] + ops["hold"]
-        for i in np.flatnonzero((ops["n2"] > 0) & (ops["d2"] < least)).tolist():
-            self._fault(ops, "repeat", i, f"groups of a repeat start d2={ops['d2'][i]} cycles apart,"
-                        f" but a group takes {least[i]}")  # fmt: skip
-
     # ---- expected producers ------------------------------------------------------------------
 
     def _expects(
         self, ops: NDArray[Any]
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-        number = {
-            (self.program.sections[s].name, w): i
-            for i, (s, w) in enumerate(zip(ops["section"].tolist(), ops["word"].tolist(), strict=True))
-        } if self.program.expects else {}  # fmt: skip
+        names = [s.name for s in self.program.sections]
+        where = zip(ops["section"].tolist(), ops["word"].tolist(), strict=True)
+        number = {}
+        if self.program.expects:
+            number = {(names[section], word): i for i, (section, word) in enumerate(where)}
         operands: list[tuple[int, int]] = []
         streams: list[tuple[int, int]] = []
         producers: list[int] = []
         # Builders share the tuples between words; sharing them here keeps the tables small.
         known_operand: dict[int, int] = {}
         known_stream: dict[int, tuple[int, int]] = {}
+        alive = []  # an id is only a name as long as its object is there
         for (section, word, operand), wanted in self.program.expects.items():
             op = number.get((section, word))
             if op is None or operand not in ("a", "b", "c"):
@@ -397,6 +295,7 @@ class _Decoder:
                     Hazard(kind="producer", severity="error", message=message, cycle=0)
                 )
                 continue
+            alive.append(wanted)
             if id(wanted) not in known_operand:
                 rows = []
                 for allowed in wanted:
@@ -414,20 +313,3 @@ class _Decoder:
             np.array(streams, np.int32).reshape(-1, 2),
             np.array(producers, np.int32),
         )
-
-
-def _out_of_range(op: Any, name: str, low: int, high: int, what: str) -> str:
-    """Which repetition leaves the chip."""
-    base, n, n2 = int(op["value"]), int(op["n"]), int(op["n2"])
-    stride, stride2 = int(op["stride"]), int(op["stride2"])
-    for j in range(n2 + 1):
-        first = base + j * stride2
-        if low <= first <= high and low <= first + n * stride <= high:
-            continue
-        i = 0
-        while low <= first + i * stride <= high:
-            i += 1
-        value = first + i * stride
-        which = "" if n == n2 == 0 else f" in repetition {i}" + (f" of group {j}" if n2 else "")
-        return f"{name}: {what} {value}{which}; there are {low} to {high}"
-    raise AssertionError("a repetition is out of range")

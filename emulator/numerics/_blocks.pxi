@@ -1,6 +1,6 @@
 # Blocks that share a scale. Part of _core.pyx.
 #
-# A tensor is [outer][length][inner], blocks run along `length`. Elements are divided by their block's
+# A tensor is [outer][length][inner], blocks along `length`. Elements are divided by their block's
 # factor in double, rounded to odd float32 and encoded: one rounding, as far as anyone can tell.
 
 cdef extern from *:

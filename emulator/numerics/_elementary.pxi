@@ -117,19 +117,18 @@ static double presil_erf_table[PRESIL_ERF_ROWS * PRESIL_ERF_TERMS];
 PRESIL_INLINE float presil_erf(float x) {
     double y = __builtin_fabs((double)x);
     y = presil_where64(y < 4.0, y, 4.0);  /* erf(4) rounds to 1; NaN is put right below */
-    int32_t i = (int32_t)(y * 8.0 + 0.5);
-    double h = y - (double)i * 0.125;
-    const double *c = presil_erf_table + i * PRESIL_ERF_TERMS;
-    double p = c[9];
-    p = p * h + c[8];
-    p = p * h + c[7];
-    p = p * h + c[6];
-    p = p * h + c[5];
-    p = p * h + c[4];
-    p = p * h + c[3];
-    p = p * h + c[2];
-    p = p * h + c[1];
-    p = p * h + c[0];
+    double rounded = y * 8.0 + PRESIL_ROUND, h = y - (rounded - PRESIL_ROUND) * 0.125;
+    int64_t i = (int64_t)(presil_bits64(rounded) & 63) * PRESIL_ERF_TERMS;
+    double p = presil_erf_table[i + 9];
+    p = p * h + presil_erf_table[i + 8];
+    p = p * h + presil_erf_table[i + 7];
+    p = p * h + presil_erf_table[i + 6];
+    p = p * h + presil_erf_table[i + 5];
+    p = p * h + presil_erf_table[i + 4];
+    p = p * h + presil_erf_table[i + 3];
+    p = p * h + presil_erf_table[i + 2];
+    p = p * h + presil_erf_table[i + 1];
+    p = p * h + presil_erf_table[i + 0];
     return presil_or_nan(x, presil_f32(presil_bits32((float)p) | (presil_bits32(x) & 0x80000000u)));
 }
 

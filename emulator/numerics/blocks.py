@@ -123,6 +123,7 @@ def quantize_blocks(
     ValueError for an unknown format or mode or a bad axis, TypeError for a dtype without numbers.
     """
     row = get_block_format(fmt)
+    mode = mode.lower()
     if mode not in SCALE_MODES:
         raise ValueError(f"unknown scale mode {mode!r}; known: {', '.join(SCALE_MODES)}")
     numbers = to_numbers(x)

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pytest
 
 from emulator.lpu.chip import LpuChip, load
 from emulator.lpu.machine import HazardError, Machine
@@ -53,7 +54,7 @@ def planes_of(values: np.ndarray[Any, Any]) -> Bytes:
 def values_of(planes: Bytes, dtype: Any) -> np.ndarray[Any, Any]:
     """Inverse of `planes_of`."""
     raw = np.ascontiguousarray(np.moveaxis(planes, -2, -1))
-    return raw.view(dtype)[..., 0]
+    return np.asarray(raw.view(dtype)[..., 0])
 
 
 def row_layout(slice_name: str, base: int, rows: int, lanes: int) -> Layout:
@@ -88,7 +89,8 @@ class Bench:
             wide_type = instruction["type"] in ("fp16", "bf16")
             return -(-int(instruction["rows"]) * (2 if wide_type else 1) // 16)
         if instruction.name == "mm":
-            return self.chip.mode(str(instruction["type"])).cycles_per_mm
+            mode = self.chip.mxm.modes.get(str(instruction["type"]))
+            return mode.cycles_per_mm if mode else 1
         return 1
 
     def section(self, queue: str) -> Section:
@@ -115,7 +117,7 @@ class Bench:
 
     # ---- data ----------------------------------------------------------------------------------
 
-    def memory(self, slice_name: str, base: int, rows: Bytes, name: str = "") -> str:
+    def memory(self, slice_name: str, base: int, rows: np.ndarray[Any, Any], name: str = "") -> str:
         """Vectors in consecutive words of a slice, as an input tensor."""
         name = name or f"in{len(self.tensors)}"
         rows = np.atleast_2d(rows).astype(np.uint8)
@@ -194,13 +196,11 @@ class Bench:
 
     def fails(self, kind: str, **options: Any) -> Hazard:
         """Run, expecting an error of one kind; the first one of that kind."""
-        try:
+        with pytest.raises(HazardError) as caught:
             self.run(**options)
-        except HazardError as error:
-            found = [h for h in error.hazards if h.kind == kind]
-            assert found, [(h.kind, h.message) for h in error.hazards]
-            return found[0]
-        raise AssertionError(f"no hazard; wanted {kind}")
+        found = [h for h in caught.value.hazards if h.kind == kind]
+        assert found, [(h.kind, h.message) for h in caught.value.hazards]
+        return found[0]
 
     def warned(self, kind: str, **options: Any) -> list[Hazard]:
         """Run with hazards="warn" (or as told) and return those of one kind."""

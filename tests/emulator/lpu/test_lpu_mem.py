@@ -29,7 +29,9 @@ def copy(offset: int = 0, direction: str = "e") -> Bench:
     source, target = ("w0", "e0") if direction == "e" else ("e0", "w0")
     stream = east(3) if direction == "e" else west(3)
     bench.memory(source, 0, rows(4), "x")
-    bench.at(f"mem.{source}.read", 10, "read", dst=stream, addr=0, repeat={"n": 3, "d": 1, "stride": 1})
+    bench.at(
+        f"mem.{source}.read", 10, "read", dst=stream, addr=0, repeat={"n": 3, "d": 1, "stride": 1}
+    )
     there = 10 + bench.chip.latency["mem.read"] + bench.hops(
         f"mem.{source}.read", bench.chip.queue_column(f"mem.{target}.write"))  # fmt: skip
     bench.at(f"mem.{target}.write", there + offset, "write", a=stream, addr=9,
@@ -159,7 +161,9 @@ def test_scatter_writes_each_superlanes_own_word() -> None:
     bench.feed(data[:, None], ["w2"], east(2), column, 20)
     bench.at("mem.e0.write", 20, "scatter", b=east(0), a=east(2), base=1)
     read = 20 + chip.latency["mem.scatter"] + 1
-    bench.at("mem.e0.read", read, "read", dst=east(5), addr=0, repeat={"n": 19, "d": 1, "stride": 1})
+    bench.at(
+        "mem.e0.read", read, "read", dst=east(5), addr=0, repeat={"n": 19, "d": 1, "stride": 1}
+    )
     bench.drain(20, ["e4"], east(5), column, read + chip.latency["mem.read"])
     got = bench.run().outputs["y.0"]
     wanted = np.zeros((20, LANES), np.uint8)

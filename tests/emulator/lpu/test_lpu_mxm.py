@@ -70,14 +70,15 @@ class Plane:
     def slices(self, first: int, count: int) -> list[str]:
         return [f"{self.side}{i}" for i in range(first, first + count)]
 
-    def load(self, w: Codes, dtype: str, cycle: int, lanes: int | None = None, group: int = 0,
-             stop: int | None = None) -> int:
-        """lw of w [rows, K] in `cycle`; the next free cycle. `stop`: feed so many cycles only."""  # fmt: skip
+    def load(
+        self, w: Codes, dtype: str, cycle: int, lanes: int | None = None, group: int = 0
+    ) -> int:
+        """lw of w [rows, K] in `cycle`; the next free cycle."""
         rows, depth = w.shape
         size = BYTES_OF[dtype]
         per = 16 // size
         cycles = -(-rows * size // 16)
-        for i in range(cycles if stop is None else stop):
+        for i in range(cycles):
             vectors = np.zeros((1, 16, self.chip.lanes), np.uint8)
             part = planes_of(w[per * i : per * (i + 1)])  # [lanes out, bytes, K]
             vectors[0, : part.shape[0] * size, :depth] = part.reshape(-1, depth)
@@ -89,7 +90,7 @@ class Plane:
             self.base += 1
         self.bench.at(self.weights, cycle, "lw", type=dtype, a=self.outward(group), rows=rows,
                       lanes=lanes or depth)  # fmt: skip
-        return cycle + cycles
+        return int(cycle + cycles)
 
     def scales(self, s: Codes, dtype: str, cycle: int) -> int:
         """lws of s [blocks, lanes out]."""
@@ -124,8 +125,10 @@ class Plane:
         self.bench.at(self.mm_queue, cycle, "mm", type=dtype, a=self.outward(16), row=row,
                       dst=self.inward(4) if emit else None, repeat=repeat, **flags)  # fmt: skip
         if emit:
-            self.bench.drain(m, self.slices(24, 4), self.inward(4), self.column,
-                             cycle + self.chip.latency["mxm.mm"], base=512 + self.base, name=name)  # fmt: skip
+            self.bench.drain(
+                m, self.slices(24, 4), self.inward(4), self.column,
+                cycle + self.chip.latency["mxm.mm"], base=512 + self.base, name=name,
+            )  # fmt: skip
         return cycle + m
 
 
@@ -216,8 +219,7 @@ def test_passes_accumulate_in_order(dtype: str) -> None:
     cycle = 60
     for i in range(3):
         ready = plane.install(max(plane.load(w[i], dtype, cycle), cycle + 4))
-        flags = {"start": i == 0, "emit": i == 2}
-        cycle = plane.multiply(x[i], dtype, ready, row=7, **flags)
+        cycle = plane.multiply(x[i], dtype, ready, row=7, start=i == 0, emit=i == 2)
     result = plane.bench.run()
     wanted = expected(w[0], x[0], dtype)
     for i in (1, 2):
@@ -238,8 +240,12 @@ def test_integer_accumulator_saturates() -> None:
     bench.at(plane.mm_queue, ready, "mm", type="int8", a=east(16), row=0, start=True)
     bench.at(plane.mm_queue, ready + 1, "mm", type="int8", a=east(16), row=0,
              repeat={"n": n - 2, "d": 1})  # fmt: skip
-    bench.at(plane.mm_queue, ready + n, "mm", type="int8", a=east(16), row=0, dst=west(4), emit=True)
-    bench.drain(1, plane.slices(24, 4), west(4), plane.column, ready + n + bench.chip.latency["mxm.mm"])
+    bench.at(
+        plane.mm_queue, ready + n, "mm", type="int8", a=east(16), row=0, dst=west(4), emit=True
+    )
+    bench.drain(
+        1, plane.slices(24, 4), west(4), plane.column, ready + n + bench.chip.latency["mxm.mm"]
+    )
     got = bench.values(bench.run(), np.int32)
     assert (got == (1 << 31) - 1).all()
 
@@ -254,8 +260,12 @@ def test_products_in_the_cycle_of_iw_use_the_old_weights() -> None:
     plane.multiply(x, "int8", ready, name="new", row=1, start=True, emit=True)
     assert first < second
     result = plane.bench.run()
-    np.testing.assert_array_equal(plane.bench.values(result, np.int32, "old"), expected(w1, x, "int8"))
-    np.testing.assert_array_equal(plane.bench.values(result, np.int32, "new"), expected(w2, x, "int8"))
+    np.testing.assert_array_equal(
+        plane.bench.values(result, np.int32, "old"), expected(w1, x, "int8")
+    )
+    np.testing.assert_array_equal(
+        plane.bench.values(result, np.int32, "new"), expected(w2, x, "int8")
+    )
     assert not result.hazards
 
 
@@ -305,7 +315,7 @@ def test_scales_without_load() -> None:
 
 def test_install_before_the_load_is_complete() -> None:
     """A load latency of 3: the iw right after lw is too early, and says when it would do."""
-    chip = wide(mem__slices="32", **{"latency__mxm__lw": "3"})
+    chip = wide(mem__slices="32", latency__mxm__lw="3")
     plane = Plane(chip)
     free = plane.load(codes("int8", (32, 32)), "int8", 60)
     plane.install(free + 2)
@@ -314,7 +324,7 @@ def test_install_before_the_load_is_complete() -> None:
 
 def test_install_while_a_product_runs() -> None:
     """A product that takes 4 cycles is still running when iw comes."""
-    chip = wide(mem__slices="32", **{"mxm__modes__int8__cycles_per_mm": "4"})
+    chip = wide(mem__slices="32", mxm__modes__int8__cycles_per_mm="4")
     plane = Plane(chip)
     w = codes("int8", (32, 32))
     ready = plane.install(plane.load(w, "int8", 60))

@@ -26,9 +26,9 @@ from tests.emulator.lpu.lpu_programs import (
 
 NAN = np.uint32(0x7FC00000)
 SPECIAL = np.array(
-    [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, 1e38, -1e38, 1e-45, -1e-45, 3.5, -2.25, 1e-38, 0.1, 7, 9],
+    [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, 1e38, -1e38, 1e-45, -1e-45, 3.5, -2.25, 1e-38, 0.1, 7],
     np.float32,
-)
+)  # fmt: skip
 LANES = 32
 
 
@@ -71,11 +71,13 @@ MOVES: dict[str, Callable[[Any], Any]] = {
     "neg": lambda u: u ^ np.uint32(1 << 31), "abs": lambda u: u & np.uint32((1 << 31) - 1),
     "mov": lambda u: u,
 }  # fmt: skip
-INT_BINARY = {**BINARY, "max": np.maximum, "min": np.minimum}
+INT_BINARY: dict[str, Callable[[Any, Any], Any]] = {**BINARY, "max": np.maximum, "min": np.minimum}
 INT_UNARY: dict[str, Callable[[Any], Any]] = {
     "neg": operator.neg, "abs": np.abs, "relu": lambda a: np.maximum(a, 0), "mov": lambda a: a,
 }  # fmt: skip
-COMPARE = {n: getattr(operator, n) for n in ("lt", "le", "gt", "ge", "eq", "ne")}
+COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    n: getattr(operator, n) for n in ("lt", "le", "gt", "ge", "eq", "ne")
+}
 
 
 @pytest.mark.parametrize("name", BINARY)
@@ -109,9 +111,7 @@ def test_unary_int32(name: str) -> None:
     a = ints(3)
     with np.errstate(all="ignore"):
         wanted = INT_UNARY[name](a)
-    np.testing.assert_array_equal(
-        vector_op(wide(), name, {"a": a}, np.int32, type="int32"), wanted
-    )
+    np.testing.assert_array_equal(vector_op(wide(), name, {"a": a}, np.int32, type="int32"), wanted)
 
 
 @pytest.mark.parametrize("name", COMPARE)
@@ -170,9 +170,7 @@ def test_cast(source: str, to: str, sat: bool) -> None:
 def test_immediate_of_a_repetition_is_rounded_once() -> None:
     a = np.zeros((5, LANES), np.float32)
     step, first = 3, 0.1
-    got = vector_op(
-        wide(), "add", {"a": a, "b": Imm(first)}, np.float32, type="fp32", stride=step
-    )
+    got = vector_op(wide(), "add", {"a": a, "b": Imm(first)}, np.float32, type="fp32", stride=step)
     start = float(np.float32(first))
     wanted = np.array([np.float32(start + step * i) for i in range(5)])
     np.testing.assert_array_equal(got, np.repeat(wanted[:, None], LANES, 1))
@@ -198,7 +196,7 @@ def running(name: str, dtype: str, x: np.ndarray[Any, Any]) -> np.ndarray[Any, A
                  start=i == 0, emit=last)  # fmt: skip
     end = START + len(x) - 1 + chip.latency[key]
     bench.drain(1, easts(0, 4), east(4), chip.vxm_column, end)
-    return bench.values(bench.run(), x.dtype)[0]
+    return np.asarray(bench.values(bench.run(), x.dtype)[0])
 
 
 def test_running_sum_rounds_every_step() -> None:

@@ -1,12 +1,25 @@
 """The registry: derived limits against what other libraries say, and lookups."""
 
+import ast
+from pathlib import Path
+from types import ModuleType
+
 import en_dtypes
 import gfloat.formats
 import ml_dtypes
 import numpy as np
 import pytest
 
-from emulator.numerics import FORMATS, Fmt, decode, get_format, largest_exact_k
+from emulator.numerics import (
+    FORMATS,
+    Fmt,
+    _accumulate,
+    _core,
+    decode,
+    formats,
+    get_format,
+    largest_exact_k,
+)
 
 FINFO = ["bf16", "fp16", "e4m3", "e5m2", "e2m3", "e3m2", "e2m1", "e8m0"]
 GFLOAT = {
@@ -92,3 +105,17 @@ def test_unknown_name_lists_the_known() -> None:
 )
 def test_largest_exact_k(a: str, b: str, k: int) -> None:
     assert largest_exact_k(get_format(a).index, get_format(b).index) == k
+
+
+@pytest.mark.parametrize("module", [_core, _accumulate], ids=lambda module: module.__name__)
+def test_stubs_name_what_there_is(module: ModuleType) -> None:
+    """The .pyi beside a compiled module lists its functions and classes, and no others."""
+    stub = Path(formats.__file__).with_name(module.__name__.rpartition(".")[2] + ".pyi")
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    stated = {node.name for node in ast.parse(stub.read_text()).body if isinstance(node, kinds)}
+    defined = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    }
+    assert stated == defined
