@@ -66,9 +66,9 @@ def run(
 
 def chips() -> list[str]:
     """Names of the chips that ship with Presil."""
-    from emulator.chip import chip_names
+    from tools.machines import runnable_chips
 
-    return chip_names()
+    return runnable_chips()
 
 
 def kernels(machine: str | None = None) -> dict[str, Kernel]:
@@ -90,7 +90,7 @@ def load_chip(name: str, overrides: Mapping[str, str] | None = None) -> Any:
 
 
 def assemble(text: str, filename: str = "<text>") -> Program:
-    """Assembly text as a program; `isa.asm.AssemblyError` holds every error of the text."""
+    """Assembly text as a program; `isa.diagnostics.AssemblyError` holds every error."""
     from isa.asm.assembler import assemble as translate
     from tools.machines import load_chip as load
 

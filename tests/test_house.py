@@ -99,9 +99,3 @@ def test_no_file_names_a_machine_or_registry() -> None:
         if path != Path(__file__):
             found = place.search(path.read_text())
             assert found is None, f"{relative(path)}: {found}"
-
-
-def test_every_package_says_what_it_is() -> None:
-    for package in PACKAGES:
-        text = (ROOT / package / "__init__.py").read_text()
-        assert ast.get_docstring(ast.parse(text)), f"{package} has no docstring"

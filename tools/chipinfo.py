@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emulator.chip import chip_names, chip_path, provenance, read_tables
-from tools.machines import load_chip
+from emulator.chip import chip_path, provenance, read_tables
+from tools.machines import load_chip, runnable_chips
 from tools.text import hertz, size
 
 STATUSES = ("published", "derived", "assumed")
@@ -115,7 +115,7 @@ def overview(name: str) -> dict[str, Any]:
 def overview_rows() -> list[list[str]]:
     """Name, class, clock, SRAM, what it is."""
     rows = []
-    for name in chip_names():
+    for name in runnable_chips():
         chip = overview(name)
         sram = "" if chip["sram_bytes"] is None else size(chip["sram_bytes"])
         rows.append([chip["name"], chip["class"], hertz(chip["clock_hz"]), sram, chip["title"]])
@@ -131,7 +131,7 @@ def markdown() -> str:
     """The generated part of docs/chips.md."""
     lines = ["| chip | class | clock | SRAM | |", "|---|---|---|---|---|"]
     lines += [f"| `{row[0]}` | {' | '.join(row[1:])} |" for row in overview_rows()]
-    for name in chip_names():
+    for name in runnable_chips():
         found = entries(name)
         lines += ["", f"## {name}", "", f"{status_counts(found)}."]
         lines += [f"- {text}" for text in sources(name)]

@@ -52,7 +52,7 @@ def _assemble(path: str, text: str, request: Request) -> Program:
             defines=_parameters(path, request.settings, _PARAMETER.findall(text)),
         )
     except AssemblyError as error:
-        raise ProgramFault(error.report()) from None
+        raise ProgramFault(error.report(), error.diagnostics) from None
 
 
 def _parameters(

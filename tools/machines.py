@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from emulator.chip import CHIP_DIRECTORY, ChipError, chip_path, read_tables
+from emulator.chip import CHIP_DIRECTORY, ChipError, chip_names, chip_path, read_tables
 from isa.fields import WORD_BYTES
 from tools.problem import suggestion
 
@@ -23,8 +23,13 @@ DEFAULT_CHIP = "lpu-lp30"
 
 
 def classes() -> list[str]:
-    """The machine classes that there are, without importing any."""
-    return sorted(path.parent.name for path in CHIP_DIRECTORY.parent.glob("*/chip.py"))
+    """The machine classes that can run programs, found without importing any."""
+    return sorted(path.parent.name for path in CHIP_DIRECTORY.parent.glob("*/machine.py"))
+
+
+def runnable_chips() -> list[str]:
+    """The shipped chips of those classes."""
+    return [name for name in chip_names() if read_tables(name).get("class") in classes()]
 
 
 def chip_class(tables: Mapping[str, Any], name: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 OK, WRONG_PROGRAM, WRONG_USAGE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -26,9 +27,13 @@ class Problem(Exception):
 
 
 class ProgramFault(Exception):
-    """A program that is wrong, with its diagnostics already in their printed form."""
+    """A program that is wrong; its text is the printed diagnostics, `faults` the objects if any."""
 
     code = WRONG_PROGRAM
+
+    def __init__(self, text: str, faults: Iterable[Any] = ()) -> None:
+        super().__init__(text)
+        self.faults = tuple(faults)
 
 
 def diagnostic(where: str, severity: str, text: str, code: str = "", help: str = "") -> str:

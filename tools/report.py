@@ -81,7 +81,9 @@ PHASES = {
 
 def phases(report: RunReport) -> Section:
     rows = [
-        [name, count(cycles), PHASES.get(name, "")] for name, cycles in report.result.phases.items()
+        [name, count(cycles), PHASES.get(name, "")]
+        for name, cycles in report.result.phases.items()
+        if cycles
     ]
     return [table(["Phases", "cycles", ""], indent(rows), left=(0, 2))] if rows else []
 

@@ -70,7 +70,7 @@ def _run(job: Job, program: Program, encoded: Encoded, request: Request) -> Resu
             ),
         )
     except machine.HazardError as error:
-        raise ProgramFault(hazards_text(error.hazards, program)) from None
+        raise ProgramFault(hazards_text(error.hazards, program), error.hazards) from None
 
 
 def _accuracy(job: Job, request: Request, values: Arrays, encoded: Encoded) -> Accuracy | None:

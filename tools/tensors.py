@@ -103,6 +103,7 @@ def default_values(tensor: Tensor, seed: int, stream: int) -> Array:
         "e8m0": (124, 130),  # scales near 1
         "int4": (-8, 7),
         "int32": (-(1 << 20), 1 << 20),  # narrow enough that sums do not overflow
+        "uint16": (0, 15),  # addresses and lane maps: what every table has
     }.get(name, (0, 0))
     if low == high:
         low, high = int(np.iinfo(INTEGERS[name]).min), int(np.iinfo(INTEGERS[name]).max)

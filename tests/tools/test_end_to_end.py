@@ -193,8 +193,9 @@ def test_a_late_write_is_a_hazard_at_its_line(call, tmp_path: Path) -> None:
     warned = call("run", path, "--hazards", "warn")
     assert warned.exit_code == 0
     assert "error:" in warned.stderr
-    with pytest.raises(ProgramFault, match="operand"):
+    with pytest.raises(ProgramFault, match="operand") as caught:
         presil.run(presil.assemble(LATE))
+    assert [fault.kind for fault in caught.value.faults] == ["operand"]
 
 
 def test_cycles_of_a_file_show_its_lines(call, copy: Path) -> None:

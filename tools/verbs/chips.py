@@ -24,13 +24,14 @@ def chips(name: str | None, json_to: str | None) -> None:
 
     The status is published, derived (arithmetic on published figures) or assumed.
     """
-    from emulator.chip import chip_names
     from tools import chipinfo
+    from tools.machines import runnable_chips
     from tools.verbs.output import put_json
 
     if name is None:
         if json_to is not None:
-            put_json({"schema": 1, "chips": [chipinfo.overview(n) for n in chip_names()]}, json_to)
+            listed = [chipinfo.overview(n) for n in runnable_chips()]
+            put_json({"schema": 1, "chips": listed}, json_to)
         if json_to != "-":
             _show_list(chipinfo.overview_rows())
         return

@@ -40,10 +40,9 @@ def kernels(name: str | None, json_to: str | None) -> None:
 
 def formats(kernel: Kernel) -> dict[str, tuple[str, ...]]:
     """Chip name -> formats that the kernel takes there."""
-    from emulator.chip import chip_names
-    from tools.machines import load_chip
+    from tools.machines import load_chip, runnable_chips
 
-    chips = [load_chip(name) for name in chip_names()]
+    chips = [load_chip(name) for name in runnable_chips()]
     return {c.name: kernel.dtypes(c) for c in chips if c.chip_class == kernel.machine}
 
 
@@ -61,17 +60,28 @@ def describe(kernel: Kernel) -> dict[str, Any]:
 
 
 def _list(found: list[Kernel]) -> list[Any]:
-    from tools.page import clip, indent, table
+    from tools.page import indent, sections, table
 
-    rows = []
+    params = [
+        [k.name, k.machine, " ".join(_with_default(p.name, p.default) for p in k.params)]
+        for k in found
+    ]
+    granted = []
     for kernel in found:
-        params = " ".join(
-            p.name if p.default is None else f"{p.name}={p.default}" for p in kernel.params
-        )
-        rows.append([kernel.name, kernel.machine, clip(params, 64)])
-    page: list[Any] = [table(["Kernels", "machine", "parameters"], indent(rows), left=(0, 1, 2))]
-    page += ["", "presil kernels NAME tells more of one."]
-    return page
+        by_formats: dict[tuple[str, ...], list[str]] = {}
+        for chip, names in formats(kernel).items():
+            by_formats.setdefault(names, []).append(chip)
+        for i, (names, chips) in enumerate(by_formats.items()):
+            granted.append(["" if i else kernel.name, " ".join(chips), " ".join(names)])
+    return sections(
+        [table(["Kernels", "machine", "parameters"], indent(params), left=(0, 1, 2))],
+        [table(["Formats", "chips", ""], indent(granted), left=(0, 1, 2))],
+        ["presil kernels NAME tells more of one."],
+    )
+
+
+def _with_default(name: str, default: Any) -> str:
+    return name if default is None else f"{name}={default}"
 
 
 def _one(kernel: Kernel) -> list[Any]:
