@@ -96,13 +96,17 @@ class LpuChip(Spec):
                 raise ValueError(f"latency.{key}: a result takes at least 1 cycle")
             if self.skew.get(key, 0) > self.latency[key]:
                 raise ValueError(f"skew.{key}: operands are read after the result is there")
+            if key.startswith("vxm.") and self.skew.get(key, 0) == self.latency[key]:
+                raise ValueError(f"skew.{key}: an ALU needs a cycle between operands and result")
         if self.lanes % self.superlane or self.superlane != 16:
             raise ValueError("lanes: a whole number of superlanes of 16 lanes")
+        if self.lanes > 64 * self.superlane:
+            raise ValueError("lanes: at most 64 superlanes")
         if self.mem.slices % self.mem.slices_per_column:
             raise ValueError("mem.slices: a whole number of columns per hemisphere")
         if self.mem.words % (2 << self.mem.bank_bit):
             raise ValueError("mem.words: both banks the same size, so a multiple of 2^(bank_bit+1)")
-        if self.mem.words > 1 << 20 or self.mem.words > 1 << 16:
+        if self.mem.words > 1 << 16:
             raise ValueError("mem.words: at most 65,536, the reach of a uint16 map")
         if not all(0 <= a < self.vxm.alus for a in self.vxm.large_alus):
             raise ValueError(f"vxm.large_alus: ALUs are 0 to {self.vxm.alus - 1}")

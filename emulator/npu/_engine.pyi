@@ -1,0 +1,26 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+def op_size() -> int: ...
+
+class Engine:
+    def __init__(
+        self,
+        spec: Mapping[str, Any],
+        ops: NDArray[Any],
+        functions: Sequence[tuple[int, int, int]],
+        sections: tuple[tuple[int, int], tuple[int, int]],
+        tensors: Sequence[tuple[int, NDArray[np.uint8] | None, int, NDArray[np.uint8] | None, bool]],
+        blocks: int,
+        kind: int,
+        values: bool,
+        strict: bool,
+    ) -> None: ...
+    def run(self) -> None: ...
+    def faults(self) -> list[tuple[int, int, int, int, int, int, int, int, int]]: ...
+    def accounts(self) -> NDArray[np.int64]: ...
+    def uses(self) -> NDArray[np.int64]: ...
+    def totals(self) -> dict[str, int]: ...

@@ -1,0 +1,306 @@
+"""The NPU's event loop: sub-cores, pipes, flags, memories, in C structs and without the GIL.
+
+Read in this order: _state.pxi (what there is), _run.pxi (what happens), _account.pxi (why a pipe did
+not work), _flags.pxi, _dma.pxi, _cube.pxi, _races.pxi, _gm.pxi (the seam to the memory system).
+`emulator.npu.machine` is the Python side.
+"""
+
+from libc.math cimport INFINITY, ceil, fabs, fabsf, fmaf, rint, trunc
+from libc.stdint cimport (
+    int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t,
+)
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memchr, memcpy, memset
+
+cimport cython
+
+from emulator.numerics._core cimport (
+    BF16, E2M1, E2M3, E3M2, E4M3, E5M2, E8M0, FP16, FP32, HIF8, INT4, INT8, INT32, UINT8,
+    canonical_nan, decode_to_f32, decode_to_f64, encode_from_f32, encode_from_f64_rounded,
+    exact_matmul, i32_to_f32, plain_matvec, sat_add_i32, vec_exp, vec_ln, vec_sqrt,
+)
+
+import numpy as np
+
+include "_state.pxi"
+include "_events.pxi"
+include "_account.pxi"
+include "_machine.pxi"
+include "_races.pxi"
+include "_races_global.pxi"
+include "_gm.pxi"
+include "_flags.pxi"
+include "_scalar.pxi"
+include "_dma.pxi"
+include "_cube.pxi"
+include "_simd_state.pxi"
+include "_simd_lanes.pxi"
+include "_vcall.pxi"
+include "_run.pxi"
+
+
+def op_size() -> int:
+    """Bytes of the C struct Op, to be compared with the numpy row."""
+    return sizeof(Op)
+
+
+@cython.final
+cdef class Engine:
+    """One run of one program on one chip; `machine.spec` gives the numbers."""
+
+    cdef Machine m
+    cdef list kept
+
+    def __cinit__(self, spec, ops, functions, sections, tensors, blocks, kind, values, strict):
+        cdef Machine* m = &self.m
+        memset(m, 0, sizeof(Machine))
+        self.kept = [ops]
+        self._spec(spec)
+        self._ops(ops, functions)
+        m.blocks, m.kind, m.values, m.strict = blocks, kind, values, strict
+        self._tensors(tensors)
+        self._subs(sections)
+        m.simd = <Simd*> calloc(1, sizeof(Simd))
+        if m.simd == NULL:
+            raise MemoryError
+        m.heap.capacity = 1024
+        m.heap.items = <Event*> calloc(m.heap.capacity, sizeof(Event))
+        if values:
+            m.product_size = m.spec.sizes[SPACE_L0C] // 4 + 64
+            m.product = <float*> calloc(m.product_size, sizeof(float))
+            m.sums = <double*> calloc(2 * m.product_size, sizeof(double))
+            m.unpacked = <uint8_t*> calloc(4 * m.product_size, 1)
+            if m.product == NULL or m.sums == NULL or m.unpacked == NULL:
+                raise MemoryError
+        if m.heap.items == NULL:
+            raise MemoryError
+
+    def _spec(self, spec):
+        cdef Spec* c = &self.m.spec
+        cdef int i
+        for name, value in spec["numbers"].items():
+            self._number(name, value)
+        for code, k in spec["k0"].items():
+            c.k0[code] = k
+        for pipe, depth in spec["queue"].items():
+            c.queue[pipe] = depth
+        for space, size in spec["sizes"].items():
+            c.sizes[space] = size
+        self.m.hit, self.m.miss = spec["hit"], spec["miss"]
+        self.m.hbm_rate, self.m.l2_rate = spec["hbm_rate"], spec["l2_rate"]
+
+    def _number(self, name, value):
+        cdef Spec* c = &self.m.spec
+        if name == "cores": c.cores = value
+        elif name == "vectors": c.vectors = value
+        elif name == "rows": c.rows = value
+        elif name == "chunk": c.chunk = value
+        elif name == "startup": c.startup = value
+        elif name == "startup_hidden": c.startup_hidden = value
+        elif name == "startup_hidden_from": c.startup_hidden_from = value
+        elif name == "load_overhead": c.load_overhead = value
+        elif name == "scale_overhead": c.scale_overhead = value
+        elif name == "fix_overhead": c.fix_overhead = value
+        elif name == "dma_overhead": c.dma_overhead = value
+        elif name == "flag": c.flag = value
+        elif name == "cross_flag": c.cross_flag = value
+        elif name == "unit": c.unit = value
+        elif name == "banks": c.banks = value
+        elif name == "interleave": c.interleave = value
+        elif name == "sub_bank": c.sub_bank = value
+        elif name == "arithmetic": c.ports[PORT_ARITHMETIC] = value
+        elif name == "loads": c.ports[PORT_LOAD] = value
+        elif name == "stores": c.ports[PORT_STORE] = value
+        elif name == "scalars": c.ports[PORT_SCALAR] = value
+        elif name == "special": c.ports[PORT_SPECIAL] = value
+        elif name == "l1_l0a": c.l1_l0a = value
+        elif name == "l1_l0b": c.l1_l0b = value
+        elif name == "l0c_gm": c.l0c_gm = value
+        elif name == "l0c_l1": c.l0c_l1 = value
+        elif name == "l0c_ub": c.l0c_ub = value
+        elif name == "gm_l1": c.gm_l1 = value
+        elif name == "gm_ub": c.gm_ub = value
+        elif name == "ub_gm": c.ub_gm = value
+        elif name == "ub_l1": c.ub_l1 = value
+        else: raise KeyError(name)
+
+    def _ops(self, ops, functions):
+        cdef Machine* m = &self.m
+        cdef const uint8_t[::1] raw = ops.view(np.uint8)
+        cdef int i
+        m.op_count = len(ops)
+        m.ops = <Op*> &raw[0] if len(ops) else NULL
+        m.uses = <Use*> calloc(m.op_count + 1, sizeof(Use))
+        if m.uses == NULL:
+            raise MemoryError
+        m.function_count = len(functions)
+        m.functions = <Function*> calloc(m.function_count + 1, sizeof(Function))
+        if m.functions == NULL:
+            raise MemoryError
+        for i in range(m.function_count):
+            m.functions[i].first, m.functions[i].end, m.functions[i].simt = functions[i]
+
+    def _tensors(self, tensors):
+        """[(base, codes uint8 or None, size, valid uint8 or None, writable)], ascending."""
+        cdef Machine* m = &self.m
+        cdef uint8_t[::1] codes, valid
+        cdef Tensor* t
+        cdef int i
+        cdef int64_t granules
+        m.tensor_count = len(tensors)
+        m.tensors = <Tensor*> calloc(m.tensor_count + 1, sizeof(Tensor))
+        if m.tensors == NULL:
+            raise MemoryError
+        for i, (base, data, size, known, writable) in enumerate(tensors):
+            t = &m.tensors[i]
+            t.base, t.size, t.writable = base, size, writable
+            if writable:
+                granules = size // GRANULE + 1
+                t.last_write = <int32_t*> malloc(granules * sizeof(int32_t))
+                t.last_read = <int32_t*> malloc(granules * sizeof(int32_t))
+                if t.last_write == NULL or t.last_read == NULL:
+                    raise MemoryError
+                memset(t.last_write, 255, granules * sizeof(int32_t))
+                memset(t.last_read, 255, granules * sizeof(int32_t))
+            if data is not None:
+                codes = data
+                t.data = &codes[0]
+                self.kept.append(data)
+            if known is not None:
+                valid = known
+                t.valid = &valid[0]
+                self.kept.append(known)
+            m.cached_sectors = max(m.cached_sectors, <int64_t> (base + size) // SECTOR + 1)
+        m.cached = <uint8_t*> calloc(m.cached_sectors // 8 + 1, 1)
+        if m.cached == NULL:
+            raise MemoryError
+
+    def _subs(self, sections):
+        """sections: (first row, end row) of the cube's and of the vectors' program, or (-1, -1)."""
+        cdef Machine* m = &self.m
+        cdef Sub* s
+        cdef Pipe* p
+        cdef int i, j, core, number
+        cdef int[PIPES] names = [R_SCALAR, R_MTE1, R_MTE2, R_MTE3, R_CUBE, R_FIX, R_VECTOR]
+        cdef int[PIPES] cube_slots = [0, 1, 2, -1, 3, 4, -1]
+        cdef int[PIPES] vector_slots = [0, -1, 1, 2, -1, -1, 3]
+        m.per_core = 1 + m.spec.vectors
+        m.sub_count = m.spec.cores * m.per_core
+        m.subs = <Sub*> calloc(m.sub_count, sizeof(Sub))
+        if m.subs == NULL:
+            raise MemoryError
+        for i in range(m.sub_count):
+            s = &m.subs[i]
+            s.core, number = i // m.per_core, i % m.per_core
+            s.vector, s.number = number > 0, max(number - 1, 0)
+            s.first_row, s.end_row = sections[1 if s.vector else 0]
+            for j in range(PIPES):
+                p = &s.pipes[j]
+                p.slot = 5 + 4 * s.number + vector_slots[j] if s.vector else cube_slots[j]
+                p.name = p.tail = names[j]
+                p.capacity = max(m.spec.queue[j], 1)
+                p.wake, p.current = -1, -1
+                if p.slot < 0 or (s.vector and vector_slots[j] < 0):
+                    p.slot = SLOTS - 1
+                p.ring = <Pending*> calloc(p.capacity, sizeof(Pending))
+                p.log = <Segment*> calloc(SEGMENTS, sizeof(Segment))
+                p.signals = <Signal*> calloc(SIGNALS, sizeof(Signal))
+                if p.ring == NULL or p.log == NULL or p.signals == NULL:
+                    raise MemoryError
+            for j in range(SPACES):
+                self._space(s, j)
+
+    cdef _space(self, Sub* s, int j):
+        """The local memories that a sub-core of this kind has."""
+        cdef Machine* m = &self.m
+        if j == SPACE_GM or (s.vector != 0) != (j == SPACE_UB):
+            return
+        s.spaces[j].size = m.spec.sizes[j]
+        s.accesses[j].capacity = 32
+        s.accesses[j].items = <Access*> calloc(32, sizeof(Access))
+        if s.accesses[j].items == NULL:
+            raise MemoryError
+        if m.values and s.first_row >= 0:
+            s.spaces[j].data = <uint8_t*> calloc(s.spaces[j].size + 64, 1)
+            s.spaces[j].valid = <uint8_t*> calloc(s.spaces[j].size, 1)
+            if s.spaces[j].data == NULL or s.spaces[j].valid == NULL:
+                raise MemoryError
+
+    def __dealloc__(self):
+        cdef Machine* m = &self.m
+        cdef int i, j
+        if m.subs != NULL:
+            for i in range(m.sub_count):
+                for j in range(PIPES):
+                    free(m.subs[i].pipes[j].ring)
+                    free(m.subs[i].pipes[j].log)
+                    free(m.subs[i].pipes[j].signals)
+                for j in range(SPACES):
+                    free(m.subs[i].spaces[j].data)
+                    free(m.subs[i].spaces[j].valid)
+                    free(m.subs[i].accesses[j].items)
+        for i in range(m.tensor_count if m.tensors != NULL else 0):
+            free(m.tensors[i].last_write)
+            free(m.tensors[i].last_read)
+        free(m.subs)
+        free(m.uses)
+        free(m.records)
+        free(m.simd)
+        free(m.tensors)
+        free(m.functions)
+        free(m.cached)
+        free(m.heap.items)
+        free(m.tile_a)
+        free(m.tile_b)
+        free(m.sums)
+        free(m.product)
+        free(m.unpacked)
+
+    def run(self):
+        """Run to the end or to the first fault; the GIL is free meanwhile."""
+        with nogil:
+            run_machine(&self.m)
+
+    def faults(self):
+        """(kind, row, other row, sub-core, cycle, a, b, c, count) of every fault."""
+        cdef int i
+        cdef Fault* f
+        found = []
+        for i in range(self.m.fault_count):
+            f = &self.m.faults[i]
+            found.append((f.kind, f.op, f.other, f.sub, f.time, f.a, f.b, f.c, f.count))
+        return found
+
+    def accounts(self):
+        """[sub-cores, pipes, reasons]: cycles; busy and idle stand in their own columns."""
+        cdef int i, j, k
+        cdef Pipe* p
+        found = np.zeros((self.m.sub_count, PIPES, REASONS), np.int64)
+        cdef int64_t[:, :, ::1] view = found
+        for i in range(self.m.sub_count):
+            for j in range(PIPES):
+                p = &self.m.subs[i].pipes[j]
+                for k in range(REASONS):
+                    view[i, j, k] = p.waits[k]
+                view[i, j, R_BUSY] = p.busy
+                view[i, j, R_IDLE] = p.idle
+        return found
+
+    def uses(self):
+        """[rows of the program, 4]: issued, busy cycles, first and last cycle of issue."""
+        cdef int64_t i
+        found = np.zeros((self.m.op_count, 4), np.int64)
+        cdef int64_t[:, ::1] view = found
+        for i in range(self.m.op_count):
+            view[i, 0], view[i, 1] = self.m.uses[i].issued, self.m.uses[i].busy
+            view[i, 2], view[i, 3] = self.m.uses[i].first, self.m.uses[i].last
+        return found
+
+    def totals(self):
+        """Cycles and traffic of the run."""
+        cdef Machine* m = &self.m
+        return {
+            "cycles": m.end, "steps": m.steps, "read_bytes": m.read_bytes,
+            "write_bytes": m.write_bytes, "hbm_read": m.hbm_read, "hbm_write": m.hbm_write,
+            "l0_read": m.l0_read,
+        }

@@ -1,0 +1,187 @@
+# The machine as one struct, its faults, and access to local and global memory. Part of _engine.pyx.
+
+include "_simd_state_types.pxi"
+
+cdef struct Function:
+    int32_t first       # row of the program
+    int32_t end
+    int32_t simt
+
+cdef struct Machine:
+    Spec spec
+    Simd* simd              # the one function that runs just now
+    Heap heap
+    Op* ops
+    int64_t op_count
+    Function* functions
+    int32_t function_count
+    Sub* subs
+    int32_t sub_count
+    int32_t per_core
+    Tensor* tensors
+    int32_t tensor_count
+    int32_t last_tensor
+    int32_t values          # full mode
+    int32_t strict          # hazards are errors
+    int32_t stop
+    int32_t blocks
+    int32_t next_block
+    int32_t finished
+    int32_t kind            # of blocks: 0 mixed, 1 cube, 2 vector
+    int32_t fault_count
+    int32_t[2][COUNTED] meeting   # sub-cores of a kind that have come to a grid flag
+    int64_t now
+    int64_t end
+    int64_t steps
+    Fault[MOST_FAULTS] faults
+    double* tile_a
+    double* tile_b
+    double* sums
+    float* product
+    uint8_t* unpacked
+    int64_t tile_a_size
+    int64_t tile_b_size
+    int64_t product_size
+    Use* uses
+    Record* records
+    int32_t record_count
+    int32_t record_capacity
+    int64_t read_bytes      # global memory, by the engines
+    int64_t write_bytes
+    int64_t hbm_read
+    int64_t hbm_write
+    int64_t l0_read
+    # The simple memory model of _gm.pxi.
+    double hbm_free
+    double l2_free
+    double hbm_rate
+    double l2_rate
+    int64_t hit
+    int64_t miss
+    uint8_t* cached
+    int64_t cached_sectors
+
+
+cdef void fault(
+    Machine* m, int kind, Sub* s, int op, int other, int64_t a, int64_t b, int64_t c) noexcept nogil:
+    """Note a fault; equal ones are counted. The run ends unless it may go on with a warning."""
+    cdef int i
+    cdef Fault* f
+    cdef bint fatal = m.strict or not (kind == FAULT_RACE or kind == FAULT_POISON
+                                       or kind == FAULT_FLAG_SET)
+    if fatal:
+        m.stop = 1
+    for i in range(m.fault_count):
+        f = &m.faults[i]
+        if f.kind == kind and f.op == op and f.other == other:
+            f.count += 1
+            return
+    if m.fault_count == MOST_FAULTS:
+        return
+    f = &m.faults[m.fault_count]
+    m.fault_count += 1
+    f.kind, f.op, f.other, f.time = kind, op, other, m.now
+    f.sub = <int32_t> (s - m.subs) if s != NULL else -1
+    f.a, f.b, f.c, f.count = a, b, c, 1
+
+
+# ---- local memories ------------------------------------------------------------------------------
+
+cdef void note_access(
+    Machine* m, Sub* s, int space, const Access* a, int op, const Clock* clock) noexcept nogil:
+    """Compare an access with those that are not known to lie before it, and remember it."""
+    cdef Accesses* list = &s.accesses[space]
+    cdef Access* r
+    cdef Access* grown
+    cdef int i, kept = 0
+    cdef bint before
+    for i in range(list.count):
+        r = &list.items[i]
+        before = r.slot == a.slot or clock.at[r.slot] >= r.epoch
+        if not before and (a.write or r.write) and overlap(a, r):
+            fault(m, FAULT_RACE, s, op, r.op, space, max(a.lo, r.lo), 0)
+        # Whoever collides with an older access that this one covers collides with this one.
+        if (before and a.rows == 1 and a.lo <= r.lo and r.hi <= a.hi
+                and (a.write or (not r.write and r.slot == a.slot))):
+            continue
+        if (before and r.slot == a.slot and r.write == a.write and r.lo == a.lo and r.row == a.row
+                and r.rows == a.rows and r.pitch == a.pitch):
+            continue
+        list.items[kept] = r[0]
+        kept += 1
+    list.count = kept
+    if list.count == list.capacity:
+        grown = <Access*> realloc(list.items, 2 * list.capacity * sizeof(Access))
+        if grown == NULL:
+            fault(m, FAULT_MEMORY, s, op, -1, 0, 0, 0)
+            return
+        list.items = grown
+        list.capacity *= 2
+    list.items[list.count] = a[0]
+    list.count += 1
+
+
+cdef uint8_t* local(
+    Machine* m, Sub* s, int space, int64_t lo, int64_t row, int64_t rows, int64_t pitch, bint write,
+    int op, int slot, const Clock* clock) noexcept nogil:
+    """Where the tile's first byte lies (NULL in timing mode or after a fault): bounds, races, poison."""
+    cdef Access a = access(lo, row, rows, pitch)
+    cdef Space* where = &s.spaces[space]
+    cdef int64_t i
+    if row < 0 or rows < 0 or lo < 0 or a.hi > where.size or (rows > 1 and pitch < 0):
+        fault(m, FAULT_CAPACITY, s, op, -1, space, a.hi, where.size)
+        return NULL
+    if a.hi == a.lo:
+        return NULL
+    a.slot, a.write, a.op, a.epoch = slot, write, op, clock.at[slot]
+    note_access(m, s, space, &a, op, clock)
+    if not m.values or m.stop:
+        return NULL
+    for i in range(a.rows):
+        if write:
+            memset(where.valid + a.lo + i * a.pitch, 1, a.row)
+        elif memchr(where.valid + a.lo + i * a.pitch, 0, a.row) != NULL:
+            fault(m, FAULT_POISON, s, op, -1, space, a.lo + i * a.pitch, 0)
+            break
+    return where.data + lo
+
+
+# ---- global memory -------------------------------------------------------------------------------
+
+cdef Tensor* global_tensor(Machine* m, uint64_t address) noexcept nogil:
+    """The tensor that holds a byte, NULL if there is none."""
+    cdef int i = m.last_tensor
+    cdef Tensor* t
+    if m.tensor_count == 0:
+        return NULL
+    t = &m.tensors[i]
+    if t.base <= address < t.base + <uint64_t> t.size:
+        return t
+    for i in range(m.tensor_count):
+        t = &m.tensors[i]
+        if t.base <= address < t.base + <uint64_t> t.size:
+            m.last_tensor = i
+            return t
+    return NULL
+
+
+cdef uint8_t* global_row(
+    Machine* m, Sub* s, uint64_t address, int64_t size, bint write, int op) noexcept nogil:
+    """Where a run of bytes of global memory lies; NULL in timing mode or after a fault."""
+    cdef Tensor* t = global_tensor(m, address)
+    cdef int64_t at
+    if t == NULL or size < 0 or address + <uint64_t> size > t.base + <uint64_t> t.size:
+        fault(m, FAULT_BOUNDS, s, op, -1, <int64_t> address, size, 0)
+        return NULL
+    if write and not t.writable:
+        fault(m, FAULT_READ_ONLY, s, op, -1, <int64_t> address, size, 0)
+        return NULL
+    if not m.values:
+        return NULL
+    at = <int64_t> (address - t.base)
+    if t.valid != NULL:
+        if write:
+            memset(t.valid + at, 1, size)
+        elif memchr(t.valid + at, 0, size) != NULL:
+            fault(m, FAULT_POISON, s, op, -1, SPACE_GM, <int64_t> address, 0)
+    return t.data + at

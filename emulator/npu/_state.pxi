@@ -1,0 +1,227 @@
+# State of the machine: plain C structs, allocated once per run. Part of _engine.pyx.
+#
+# A *sub-core* (`Sub`) has a scalar unit and pipes; each of them is a `Pipe` with its account of time.
+# Slots number the pipes of one core (cube first, then the vectors) for the race detector's clocks.
+
+include "_opcodes.pxi"
+
+cdef enum:
+    PIPES = 7           # scalar, mte1, mte2, mte3, m, fix, v
+    BARRIER_ALL = 7
+    EVENTS = 8          # flags per pipe pair
+    COUNTED = 11        # counted flags of a sub-core
+    COUNT_MOST = 15     # where a counted flag saturates
+    SLOTS = 16          # 1 cube x 5 pipes + 2 vectors x 4 pipes, rounded up
+    CAPTURED = 16       # operand registers that a dispatched instruction takes along
+    SEGMENTS = 1024     # of a pipe's recent past that others may be charged with
+    SPACES = 9          # gm, ub, l1, l0a, l0b, l0c, l0as, l0bs, bias
+    PORTS_MOST = 8
+    REGIONS = 4         # of L0C between M and FIX
+    MOST_FAULTS = 64
+    SIGNALS = 64        # flags of a pipe that wait for its results to be there
+    REQUESTS = 256      # of a pipe to the memory system that are under way, at most
+
+# Why a pipe did not work; names in machine.py, in this order.
+cdef enum:
+    R_BUSY, R_HBM, R_L2, R_UB_BANK, R_L1_BANK, R_MTE1, R_MTE2, R_MTE3, R_CUBE, R_FIX, R_VECTOR
+    R_FLAG, R_QUEUE, R_SCALAR, R_IDLE, REASONS
+
+cdef enum:  # states of a scalar unit
+    S_IDLE, S_RUN, S_QUEUE, S_FLAG, S_COUNTED, S_BARRIER, S_ENDING, S_DONE
+
+cdef enum:  # states of the head of a pipe
+    P_FREE, P_FLAG, P_COUNTED, P_UNIT_SET, P_UNIT_TAKEN, P_MEMORY
+
+cdef enum:
+    F_LOW, F_COMING, F_HIGH
+
+cdef enum:  # events; the numbers are their priorities too
+    EV_ISSUED, EV_ARRIVED, EV_SET, EV_COUNT, EV_PIPE, EV_SCALAR, EV_DONE, EV_BLOCK
+
+cdef enum:  # faults; texts in machine.py
+    FAULT_NONE, FAULT_CAPACITY, FAULT_BOUNDS, FAULT_POISON, FAULT_RACE, FAULT_FLAG_SET, FAULT_DEADLOCK
+    FAULT_PATH, FAULT_TARGET, FAULT_SHAPE, FAULT_SCOPE, FAULT_FUNCTION, FAULT_READ_ONLY, FAULT_STEPS
+    FAULT_MEMORY, FAULT_LOOPS, FAULT_UNIT
+
+cdef struct Fault:
+    int32_t kind
+    int32_t op       # rows of the program, -1 where there is none
+    int32_t other
+    int32_t sub
+    int64_t time
+    int64_t a        # numbers of the message
+    int64_t b
+    int64_t c
+    int64_t count
+
+cdef struct Event:
+    int64_t time
+    int64_t seq
+    int32_t kind
+    int32_t sub
+    int32_t pipe
+    int32_t x
+    int32_t y
+
+cdef struct Segment:
+    int64_t start
+    int64_t end
+    int32_t reason
+    int32_t filler
+
+cdef struct Clock:
+    uint32_t[SLOTS] at
+
+cdef struct Pending:
+    int64_t[CAPTURED] x
+    int64_t at
+    int32_t op
+    Clock clock
+
+cdef struct Signal:         # a flag to raise once requests up to `need` are complete
+    int64_t need
+    int32_t counted
+    int32_t to              # pipe or scope
+    int32_t id
+
+cdef struct Pipe:
+    Pending* ring
+    int32_t capacity
+    int32_t head
+    int32_t count
+    int32_t state
+    int32_t slot            # in the core's clocks
+    int32_t name            # the reason that others' waits for its work get
+    int32_t tail            # the reason for the time between its last issue and its last result
+    int32_t from_pipe       # of the flag it waits for
+    int32_t flag_id
+    int32_t current         # row it works on or waits in, for messages
+    int64_t wake            # time of the event that is under way for it, -1 if none
+    int64_t free_at         # when it may issue again
+    int64_t done_at         # when all it issued is complete
+    int64_t accounted       # up to when its cycles are accounted for
+    int64_t busy
+    int64_t idle
+    int64_t issued
+    int64_t[REASONS] waits
+    int64_t starved         # cycles of waiting for memory not yet set against work
+    int32_t starved_by      # R_HBM or R_L2
+    Segment* log            # ring
+    int64_t noted           # up to when the log reaches
+    int64_t logged
+    Signal* signals         # ring
+    int32_t signal_head
+    int32_t signal_count
+    int64_t asked           # requests to the memory system
+    int64_t arrived         # all before this one are complete
+    uint8_t[REQUESTS] here  # complete, by number modulo REQUESTS
+    Clock clock
+
+cdef struct Access:         # of a local memory, for the race detector
+    int64_t lo
+    int64_t row             # bytes of a row
+    int64_t rows
+    int64_t pitch
+    int64_t hi
+    int32_t slot
+    uint32_t epoch
+    int32_t op
+    int32_t write
+
+cdef struct Accesses:
+    Access* items
+    int32_t count
+    int32_t capacity
+
+cdef struct Region:         # of L0C, handed over from M to FIX unit by unit
+    int64_t lo
+    int64_t hi
+    int64_t m_start
+    int64_t m_end
+    int64_t fix_start
+    int64_t fix_end
+    int32_t state           # 0 none, 1 handed over, 2 being taken
+
+cdef struct Space:
+    uint8_t* data
+    uint8_t* valid
+    int64_t size
+
+cdef struct Sub:
+    int32_t core
+    int32_t vector          # 0 cube, 1 vector
+    int32_t number          # of its kind in the core
+    int32_t block
+    int32_t state
+    int32_t pc
+    int32_t wait_pipe       # what the scalar unit waits for
+    int32_t wait_id
+    int32_t first_row       # of its program, -1 if it has none
+    int32_t end_row
+    int64_t blocked         # since when
+    int64_t ended
+    int64_t[32] x
+    Pipe[PIPES] pipes
+    uint8_t[PIPES][PIPES][EVENTS] flag
+    int64_t[PIPES][PIPES][EVENTS] flag_time
+    Clock[PIPES][PIPES][EVENTS] flag_clock
+    int32_t epoch
+    int32_t[COUNTED] counter
+    int64_t[COUNTED] counter_time
+    int32_t[COUNTED] counter_from   # sub * PIPES + pipe of the last that counted it up
+    Clock[COUNTED] counter_clock
+    Space[SPACES] spaces
+    Accesses[SPACES] accesses
+    Region[REGIONS] regions
+
+cdef struct Tensor:         # of global memory, in ascending base order
+    uint64_t base
+    int64_t size
+    uint8_t* data
+    uint8_t* valid          # NULL: all of it
+    int32_t writable
+    int32_t* last_write     # record of the last access to each granule, -1 none; NULL: read only
+    int32_t* last_read
+
+cdef struct Record:         # of an access to a writable tensor, for the race detector
+    Access access
+    int32_t sub
+    int32_t epoch           # meetings of all blocks that the sub-core has passed
+
+cdef struct Use:            # of one word of the program
+    int64_t issued
+    int64_t busy
+    int64_t first
+    int64_t last
+
+cdef struct Spec:           # numbers of the chip file, see chip.py
+    int32_t cores
+    int32_t vectors
+    int32_t rows
+    int32_t chunk
+    int32_t startup
+    int32_t startup_hidden
+    int32_t startup_hidden_from
+    int32_t load_overhead
+    int32_t scale_overhead
+    int32_t fix_overhead
+    int32_t dma_overhead
+    int32_t flag
+    int32_t cross_flag
+    int32_t unit
+    double l1_l0a
+    double l1_l0b
+    double l0c_gm
+    double l0c_l1
+    double l0c_ub
+    double gm_l1
+    double gm_ub
+    double ub_gm
+    double ub_l1
+    int32_t banks           # of UB
+    int32_t interleave
+    int32_t sub_bank
+    int32_t[PORTS_MOST] ports  # issues per cycle: arithmetic, loads, stores, scalars, special functions
+    int32_t[32] k0          # by TYPE
+    int32_t[PIPES] queue
+    int64_t[SPACES] sizes

@@ -1,0 +1,1 @@
+"""Kernels of the NPU. Read `emit` (how a section is written), `tiling`, `product`, `matmul`."""

@@ -1,0 +1,146 @@
+"""Writes one section of an NPU program: registers by name, loops, conditions, instructions.
+
+    code = Code("core.cube")
+    i, n = code.reg("i"), code.reg("n")
+    with code.loop(i, 0, n, 128):
+        code("load", space="l1", width="b16", dst=l1, src=address, n=size)
+
+Every instruction is a row of the table (`isa.npu`), every operand a field of it. What the scalar
+unit computes costs cycles as everything else does, so builders compute in Python what they can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from isa.npu import NPU, Reg
+from isa.program import Section
+from isa.table import Instruction
+
+Value = Reg | int
+ZERO = Reg("x", 0)
+OPPOSITE = {"eq": "ne", "ne": "eq", "lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
+
+
+@dataclass(eq=False)
+class Label:
+    """A place in the section, known once it is bound."""
+
+    index: int | None = None
+
+
+class Code:
+    """One section in the making."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._words: list[tuple[str, dict[str, Any]]] = []
+        self._free = [Reg("x", i) for i in range(31, 0, -1)]
+
+    # ---- registers -------------------------------------------------------------------------------
+
+    def reg(self, value: Value | None = None) -> Reg:
+        """A scalar register that nobody uses, with a value if one is given."""
+        if not self._free:
+            raise ValueError(f"{self.name}: all 31 scalar registers are in use")
+        register = self._free.pop()
+        if value is not None:
+            self.mov(register, value)
+        return register
+
+    def free(self, *registers: Reg) -> None:
+        self._free.extend(registers)
+
+    @contextmanager
+    def temporary(self) -> Iterator[Reg]:
+        """A register for the length of a block."""
+        register = self.reg()
+        yield register
+        self.free(register)
+
+    # ---- instructions ----------------------------------------------------------------------------
+
+    def __call__(self, mnemonic: str, **values: Any) -> None:
+        """Append an instruction; a `Label` stands for its word."""
+        self._words.append((mnemonic, values))
+
+    def mov(self, dst: Reg, value: Value) -> None:
+        if isinstance(value, Reg):
+            self("add", dst=dst, a=value, b=0)
+        else:
+            self("mov", dst=dst, a=value)
+
+    def op(self, name: str, dst: Reg, a: Reg, b: Value) -> Reg:
+        """``add``, ``sub``, ``mul``, ``div``, ``rem``, ``min``, ``max``, ``shl``, ``shr``..."""
+        self(name, dst=dst, a=a, b=b)
+        return dst
+
+    def scaled(self, dst: Reg, a: Reg, factor: int) -> Reg:
+        """dst = a * factor, by a shift where that does it."""
+        if factor & (factor - 1) == 0 and factor:
+            return self.op("shl", dst, a, factor.bit_length() - 1)
+        return self.op("mul", dst, a, factor)
+
+    # ---- control ---------------------------------------------------------------------------------
+
+    def label(self) -> Label:
+        return Label()
+
+    def bind(self, label: Label) -> None:
+        label.index = len(self._words)
+
+    def branch(self, cond: str, a: Reg, b: Value, to: Label) -> None:
+        self("br", cond=cond, a=a, b=b, target=to)
+
+    @contextmanager
+    def loop(self, counter: Reg, start: Value, stop: Value, step: int) -> Iterator[None]:
+        """``for counter in range(start, stop, step)``; the body does not change the counter."""
+        top, out = self.label(), self.label()
+        self.mov(counter, start)
+        self.branch("ge", counter, stop, out)
+        self.bind(top)
+        yield
+        self("add", dst=counter, a=counter, b=step)
+        self.branch("lt", counter, stop, top)
+        self.bind(out)
+
+    @contextmanager
+    def when(self, cond: str, a: Reg, b: Value) -> Iterator[None]:
+        """The block runs only if the condition holds."""
+        out = self.label()
+        self.branch(OPPOSITE[cond], a, b, out)
+        yield
+        self.bind(out)
+
+    # ---- flags -----------------------------------------------------------------------------------
+
+    def raise_flag(self, src: str, dst: str, number: Value) -> None:
+        self("set_flag", src=src, dst=dst, id=number)
+
+    def await_flag(self, src: str, dst: str, number: Value) -> None:
+        self("wait_flag", src=src, dst=dst, id=number)
+
+    def hand_over(self, src: str, dst: str, number: Value) -> None:
+        """`dst` goes on when `src` has done what it was given so far."""
+        self.raise_flag(src, dst, number)
+        self.await_flag(src, dst, number)
+
+    # ---- the end ---------------------------------------------------------------------------------
+
+    def section(self) -> Section:
+        """The encoded section; every label must be bound."""
+        words = bytearray()
+        for mnemonic, values in self._words:
+            resolved = {k: _index(v) if isinstance(v, Label) else v for k, v in values.items()}
+            word = NPU.encode(Instruction(NPU.row(mnemonic), resolved))
+            words += word.to_bytes(16, "little")
+        return Section(self.name, bytes(words))
+
+
+def _index(label: Label) -> int:
+    if label.index is None:
+        raise ValueError("a label is used but bound nowhere")
+    return label.index
