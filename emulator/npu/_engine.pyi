@@ -13,7 +13,9 @@ class Engine:
         ops: NDArray[Any],
         functions: Sequence[tuple[int, int, int]],
         sections: tuple[tuple[int, int], tuple[int, int]],
-        tensors: Sequence[tuple[int, NDArray[np.uint8] | None, int, NDArray[np.uint8] | None, bool]],
+        tensors: Sequence[
+            tuple[int, NDArray[np.uint8] | None, int, NDArray[np.uint8] | None, bool]
+        ],
         blocks: int,
         kind: int,
         values: bool,
