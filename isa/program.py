@@ -134,6 +134,15 @@ class Program:
                 return tensor
         raise KeyError(f"the program has no tensor '{name}'")
 
+    def place(self, where: Producer) -> str:
+        """``file:line`` of an instruction, or section and word where it came from no text."""
+        section = self.section(where[0])
+        if where[1] < len(section.lines):
+            file, line = section.lines[where[1]]
+            if 0 <= file < len(self.files):
+                return f"{self.files[file]}:{line}"
+        return f"{where[0]} word {where[1]}"
+
     @property
     def sha256(self) -> str:
         """Digest of everything that the machine executes: words, tensors, chip."""

@@ -79,6 +79,21 @@ def encode_operand(name: str, arrays: Arrays, dtype: str, axis: int) -> Operand:
     return Operand(encode(array.astype(np.float32), dtype))
 
 
+def encode_operands(
+    arrays: Arrays, dtype: str, axes: Mapping[str, int]
+) -> tuple[dict[str, Array], dict[str, float]]:
+    """(input tensors, scales) of several operands; `axes` their contraction axes."""
+    tensors: dict[str, Array] = {}
+    scales: dict[str, float] = {}
+    for name, axis in axes.items():
+        operand = encode_operand(name, arrays, dtype, axis)
+        tensors[name] = operand.codes
+        scales |= operand.scales
+        if operand.block_scales is not None:
+            tensors[f"{name}.scale"] = operand.block_scales
+    return tensors, scales
+
+
 def rounded(x: Array, dtype: str, axis: int) -> Array:
     """`x` rounded to a format and back, as `encode_operand` does it (float32)."""
     x = np.asarray(x, np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from emulator.lpu._engine import HazardKind
-from emulator.lpu.prepare import Prepared, place
+from emulator.lpu.prepare import Prepared
 from emulator.result import Hazard
 from isa.fields import stream_value
 from isa.lpu import LPU, TYPES
@@ -91,7 +91,7 @@ class Writer:
             return "nothing"
         row = self.prepared.ops[op]
         where = self._where(op)
-        at = place(self.program, where)
+        at = self.program.place(where)
         queue = "" if at.startswith(where[0]) else f" on {where[0]}"
         return f"{LPU.by_code[int(row['code'])].name}{queue} ({at})"
 
@@ -106,7 +106,7 @@ class Writer:
 
     def _message(self, row: Row) -> str:
         kind, op, _, stream, column, _, cycle, _, _, _ = row
-        at = f"{place(self.program, self._where(op))}: cycle {cycle}"
+        at = f"{self.program.place(self._where(op))}: cycle {cycle}"
         if column >= 0:
             at += f", column {column}"
         if stream >= 0:

@@ -67,16 +67,6 @@ class Prepared:
         return bool(np.isin(self.ops["code"], codes).any())
 
 
-def place(program: Program, where: tuple[str, int]) -> str:
-    """``file:line`` of an instruction, or section and word where it came from no text."""
-    section = program.section(where[0])
-    if where[1] < len(section.lines):
-        file, line = section.lines[where[1]]
-        if 0 <= file < len(program.files):
-            return f"{program.files[file]}:{line}"
-    return f"{where[0]} word {where[1]}"
-
-
 def prepare(program: Program, chip: LpuChip) -> Prepared:
     """Decode and check `program` for `chip`. Faults are collected, never raised."""
     return _Decoder(program, chip).run()
@@ -89,7 +79,7 @@ class _Decoder:
 
     def fault(self, kind: str, section: int, word: int, message: str) -> None:
         where = (self.program.sections[section].name, int(word))
-        text = f"{place(self.program, where)}: {message}"
+        text = f"{self.program.place(where)}: {message}"
         self.faults.append(Hazard(kind=kind, severity="error", message=text, cycle=0, where=where))
 
     def _fault_of(self, ops: NDArray[Any]) -> Report:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from emulator.npu.prepare import Prepared, place
+from emulator.npu.prepare import Prepared
 from emulator.result import Hazard
 from isa.npu import NPU, PIPES, SPACES
 from isa.program import Program
@@ -48,7 +48,7 @@ class Writer:
         second = self.prepared.where(other) if name == "race" else None
         text = f"cycle {time:,}, {self.sub(sub)}: {getattr(self, f'_{name}')(row)}"
         if where:
-            text = f"{place(self.prepared.program, where)}: {text}"
+            text = f"{self.prepared.program.place(where)}: {text}"
         return Hazard(kind=name, severity="error", message=text, cycle=time, where=where,
                       other=second, count=count)  # fmt: skip
 
@@ -66,7 +66,7 @@ class Writer:
             return "nothing"
         section = self.prepared.program.section(where[0])
         bits = int.from_bytes(section.words[16 * where[1] : 16 * where[1] + 16], "little")
-        return f"'{NPU.print(NPU.decode(bits))}' ({place(self.prepared.program, where)})"
+        return f"'{NPU.print(NPU.decode(bits))}' ({self.prepared.program.place(where)})"
 
     def _tensor(self, address: int) -> str:
         for name, base, size in self.tensors:

@@ -59,16 +59,6 @@ class Prepared:
         return self.program.sections[self.ops["section"][row]].name, int(self.ops["word"][row])
 
 
-def place(program: Program, where: tuple[str, int]) -> str:
-    """``file:line`` of an instruction, or section and word where it came from no text."""
-    section = program.section(where[0])
-    if where[1] < len(section.lines):
-        file, line = section.lines[where[1]]
-        if 0 <= file < len(program.files):
-            return f"{program.files[file]}:{line}"
-    return f"{where[0]} word {where[1]}"
-
-
 def prepare(program: Program, chip: NpuChip) -> Prepared:
     """Decode and check `program` for `chip`. Faults are collected, never raised."""
     return _Decoder(program, chip).run()
@@ -81,7 +71,7 @@ class _Decoder:
         self.functions = [s for s in program.sections if section_kind(s.name) in FUNCTION_KINDS]
 
     def fault(self, where: tuple[str, int] | None, message: str) -> None:
-        text = f"{place(self.program, where)}: {message}" if where else message
+        text = f"{self.program.place(where)}: {message}" if where else message
         self.faults.append(
             Hazard(kind="program", severity="error", message=text, cycle=0, where=where)
         )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from emulator.lpu.chip import LpuChip
 from isa.program import Program
 from programs.data import minilm
-from programs.encoding import encode_operand
+from programs.encoding import encode_operands
 from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, normal
 from programs.lpu.attention_plan import LOG2E, P_SCALE, Attention, Shape
 from programs.lpu.decode import DecodeAttention
@@ -95,14 +95,8 @@ class AttentionKernel(Kernel):
         }
 
     def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
-        tensors: dict[str, Any] = {}
-        scales: dict[str, float] = {}
-        for name, axis in (("q", -1), ("k", -1), ("v", -2)):
-            operand = encode_operand(name, arrays, dtype, axis)
-            tensors[name] = _heads_first(operand.codes)
-            scales |= operand.scales
-            if operand.block_scales is not None:
-                tensors[f"{name}.scale"] = _heads_first(operand.block_scales)
+        codes, scales = encode_operands(arrays, dtype, {"q": -1, "k": -1, "v": -2})
+        tensors = {name: _heads_first(x) for name, x in codes.items()}
         if dtype == "int8":
             score = (
                 scales.get("q", 1.0) * scales.get("k", 1.0) * LOG2E / math.sqrt(params["head_dim"])

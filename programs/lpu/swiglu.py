@@ -7,13 +7,13 @@ tile while later tiles are still being multiplied.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from emulator.lpu.chip import LpuChip
 from isa.program import Digit, Layout, Program, Tensor
-from programs.encoding import accumulator, encode_operand
+from programs.encoding import accumulator, encode_operands
 from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, normal
 from programs.lpu.product import Matmul, first_fit
 from programs.lpu.schedule import Block, Fragment, Schedule, Value
@@ -123,14 +123,8 @@ class SwigluKernel(Kernel):
         }
 
     def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
-        tensors: dict[str, Any] = {}
-        scales: dict[str, float] = {}
-        for name, axis in (("x", 1), ("w_gate", 0), ("w_up", 0)):
-            operand = encode_operand(name, arrays, dtype, axis)
-            tensors[name] = operand.codes
-            scales |= operand.scales
-            if operand.block_scales is not None:
-                tensors[f"{name}.scale"] = operand.block_scales
+        axes = {"x": 1, "w_gate": 0, "w_up": 0}
+        tensors, scales = encode_operands(arrays, dtype, axes)
         if dtype == "int8":
             of_x = scales.get("x", 1.0)
             for name, weights in (("gate.scale", "w_gate"), ("gate.scale2", "w_gate"),

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import Any
 
 from emulator.npu.chip import NpuChip
 from emulator.npu.globals import ALIGNMENT, at, tensor_bytes
 from isa.program import Program, Tensor
-from programs.encoding import accumulator, element_format, encode_operand, is_block_scaled
-from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, normal
-from programs.naive import naive_matmul
+from programs.encoding import accumulator, element_format, is_block_scaled
+from programs.kernel import KernelError, Param, Params
+from programs.matmul import MatmulMaths
 from programs.npu import tiling
 from programs.npu.product import Places, Product
 
@@ -46,12 +43,10 @@ class Sizes(Param):
         return "256x256x64" if self.count == 3 else "4x8"
 
 
-class MatmulKernel(Kernel):
+class MatmulKernel(MatmulMaths):
     """``matmul``: c [m, n] = a [m, k] b [k, n]; c is the accumulator (fp32, int32)."""
 
-    name = "matmul"
     machine = "npu"
-    summary = "c = a b; m = 1 is the decode case"
     params = (
         Param("m", 512, "rows of a"),
         Param("n", 512, "columns of b"),
@@ -59,20 +54,12 @@ class MatmulKernel(Kernel):
         Sizes("tile", None, "m x n x k of a tile in L0; default: the fastest estimate", count=3),
         Sizes("blocks", None, "rows x columns of blocks that the output is split into", count=2),
     )
-    inputs_doc: ClassVar[Mapping[str, str]] = {"a": "[m, k]", "b": "[k, n]"}
-    outputs_doc: ClassVar[Mapping[str, str]] = {"c": "[m, n] fp32, or int32 for int8"}
 
     def dtypes(self, chip: NpuChip) -> tuple[str, ...]:
         return tuple(d for d in chip.dtypes if not d.startswith("mx") or is_block_scaled(d))
 
     def default_dtype(self, chip: NpuChip) -> str:
         return "fp16"
-
-    def shape_params(self, arrays: Arrays) -> dict[str, int]:
-        a, b = arrays["a"], arrays["b"]
-        if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-            raise KernelError(f"a is [m, k] and b [k, n], not {a.shape} and {b.shape}")
-        return {"m": a.shape[0], "k": a.shape[1], "n": b.shape[1]}
 
     def complete(self, params: dict[str, Any]) -> dict[str, Any]:
         """Without a tile or blocks the builder chooses them."""
@@ -106,38 +93,6 @@ class MatmulKernel(Kernel):
             "grid": f"{cut.rows}x{cut.cols}",
         }  # fmt: skip
         return Program("npu", chip.name, (section,), tuple(tensors), meta=meta)
-
-    def inputs(self, params: Params, seed: int) -> dict[str, Array]:
-        m, n, k = (int(params[p]) for p in ("m", "n", "k"))
-        return {"a": normal((m, k), seed, 0), "b": normal((k, n), seed, 1)}
-
-    def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
-        tensors: dict[str, Any] = {}
-        scales: dict[str, float] = {}
-        for name, axis in (("a", 1), ("b", 0)):
-            operand = encode_operand(name, arrays, dtype, axis)
-            tensors[name] = operand.codes
-            scales |= operand.scales
-            if operand.block_scales is not None:
-                tensors[f"{name}.scale"] = operand.block_scales
-        return Encoded(tensors, scales)
-
-    def decode(
-        self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded
-    ) -> dict[str, Array]:
-        return {"c": outputs["c"].view(np.int32 if dtype == "int8" else np.float32)}
-
-    def reference(self, params: Params, arrays: Arrays) -> dict[str, Array]:
-        return {"c": arrays["a"].astype(np.float64) @ arrays["b"].astype(np.float64)}
-
-    def naive(self, dtype: str, params: Params, arrays: Arrays) -> dict[str, Array]:
-        return {"c": naive_matmul(arrays["a"], arrays["b"], dtype)}
-
-    def macs(self, params: Params) -> int:
-        return int(params["m"]) * int(params["n"]) * int(params["k"])
-
-    def accuracy_scale(self, dtype: str, encoded: Encoded) -> dict[str, float]:
-        return {"c": encoded.scales.get("a", 1.0) * encoded.scales.get("b", 1.0)}
 
 
 KERNEL = MatmulKernel()

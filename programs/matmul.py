@@ -1,0 +1,51 @@
+"""What matmul is on every machine: c [m, n] = a [m, k] b [k, n]; each machine adds its builder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from programs.encoding import encode_operands
+from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Params, normal
+from programs.naive import naive_matmul
+
+
+class MatmulMaths(Kernel):
+    """``matmul``; c is the accumulator (fp32, or int32 for int8)."""
+
+    name = "matmul"
+    summary = "c = a b; m = 1 is the decode case"
+    inputs_doc: ClassVar[Mapping[str, str]] = {"a": "[m, k]", "b": "[k, n]"}
+    outputs_doc: ClassVar[Mapping[str, str]] = {"c": "[m, n] fp32, or int32 for int8"}
+
+    def shape_params(self, arrays: Arrays) -> dict[str, int]:
+        a, b = arrays["a"], arrays["b"]
+        if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+            raise KernelError(f"a is [m, k] and b [k, n], not {a.shape} and {b.shape}")
+        return {"m": a.shape[0], "k": a.shape[1], "n": b.shape[1]}
+
+    def inputs(self, params: Params, seed: int) -> dict[str, Array]:
+        m, n, k = (int(params[p]) for p in ("m", "n", "k"))
+        return {"a": normal((m, k), seed, 0), "b": normal((k, n), seed, 1)}
+
+    def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
+        return Encoded(*encode_operands(arrays, dtype, {"a": 1, "b": 0}))
+
+    def decode(
+        self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded
+    ) -> dict[str, Array]:
+        return {"c": outputs["c"].view(np.int32 if dtype == "int8" else np.float32)}
+
+    def reference(self, params: Params, arrays: Arrays) -> dict[str, Array]:
+        return {"c": arrays["a"].astype(np.float64) @ arrays["b"].astype(np.float64)}
+
+    def naive(self, dtype: str, params: Params, arrays: Arrays) -> dict[str, Array]:
+        return {"c": naive_matmul(arrays["a"], arrays["b"], dtype)}
+
+    def macs(self, params: Params) -> int:
+        return int(params["m"]) * int(params["n"]) * int(params["k"])
+
+    def accuracy_scale(self, dtype: str, encoded: Encoded) -> dict[str, float]:
+        return {"c": encoded.scales.get("a", 1.0) * encoded.scales.get("b", 1.0)}
