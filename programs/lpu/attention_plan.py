@@ -184,20 +184,26 @@ class Attention:
             )
 
     def _place_scratch(self) -> None:
-        """Scratch of even and odd items lies in different banks: one is written, one is read."""
+        """A ring of buffers of each kind, so that an item need not wait until the one before last
+        is normalised. Neighbours lie in different banks: one is written while one is read."""
         east = self.pool["e"]
         quads = [east[i : i + 4] for i in range(0, len(east) - 3, 4)]
         self.col_tiles = cdiv(self.shape.dim + 1, self.mode.n)
+        kinds = 3 + self.col_tiles
+        sets = max(1, min(2, len(quads) // kinds))
+        self.buffers = 2 * sets
 
-        def both_banks(count: int, quad: int, what: str) -> list[Block]:
-            where = quads[quad % len(quads)]
-            return [self.arena.block(where, bank, count, what) for bank in (0, 1)]
+        def ring(count: int, kind: int, what: str) -> list[Block]:
+            return [
+                self.arena.block(quads[(kind * sets + i) % len(quads)], bank, count, what)
+                for i in range(sets) for bank in (0, 1)
+            ]  # fmt: skip
 
-        self.maxima = both_banks(1, 0, "row maxima")
-        self.parts = both_banks(self._max_chunks(), 1, "row maxima of parts")
+        self.maxima = ring(1, 0, "row maxima")
+        self.parts = ring(self._max_chunks(), 1, "row maxima of parts")
         # Rows and sums are read in the same cycles, so the tile with the sums is stored twice.
-        self.sums = both_banks(self.q_tile, 2, "row sums")
-        self.raw = [both_banks(self.q_tile, 3 + c, "rows") for c in range(self.col_tiles)]
+        self.sums = ring(self.q_tile, 2, "row sums")
+        self.raw = [ring(self.q_tile, 3 + c, "rows") for c in range(self.col_tiles)]
         self._place_output()
 
     def _place_output(self) -> None:
@@ -274,7 +280,7 @@ class Attention:
         passes, chunks = cdiv(s.dim, self.mode.k), self._max_chunks()
         visible = self._visible(tile)
         size = visible if chunks == 1 else self.chip.mxm.acc_rows
-        maxima, parts = self.maxima[item % 2], self.parts[item % 2]
+        maxima, parts = self.maxima[item % self.buffers], self.parts[item % self.buffers]
         label = f"q, head {head} tile {tile}"
         starts = list(range(0, visible, size))
         for c, first in enumerate(starts):
@@ -379,13 +385,13 @@ class Attention:
             out = f.matmul(plane, self.dtype, p, start=start, emit=emit)
             if out is None:
                 continue
-            f.write(out, self.raw[col][item % 2])
+            f.write(out, self.raw[col][item % self.buffers])
             if col == self.shape.dim // self.mode.n:
-                f.write(out, self.sums[item % 2])
+                f.write(out, self.sums[item % self.buffers])
 
     def _maximum_rows(self, f: Fragment, item: int, n: int) -> Value:
         """One vector per query, its maximum in every lane."""
-        top = f.read(self.maxima[item % 2], 0, n, step=0)
+        top = f.read(self.maxima[item % self.buffers], 0, n, step=0)
         return f.sxm("broadcast", "e", top, lane=0, stride=1)
 
     def _row_mask(self, f: Fragment, tile: int, j: int, n: int) -> Value | None:
@@ -420,8 +426,9 @@ class Attention:
         n, s = self._queries(tile), self.shape
         # The columns are at most one tile; the sum is a lane of the same tile or of the next.
         block, first = self._output(head, tile)
-        self.divide(f"normalise, head {head} tile {tile}", self.raw[0][item % 2],
-                    self.sums[item % 2], s.dim % self.mode.n, 0, n, block, first)  # fmt: skip
+        at = item % self.buffers
+        self.divide(f"normalise, head {head} tile {tile}", self.raw[0][at], self.sums[at],
+                    s.dim % self.mode.n, 0, n, block, first)  # fmt: skip
 
     def divide(self, label: str, rows: Block, sums: Block, lane: int, start: int, n: int,
                block: Block, first: int) -> None:  # fmt: skip
