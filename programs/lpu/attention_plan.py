@@ -114,24 +114,19 @@ class Attention:
     def _place_inputs(self) -> None:
         s, lanes, west = self.shape, self.mode.k, self.pool["w"]
         half = len(west) // 2
+        feeds, eastern = ([self.feed[side, i] for i in (0, 1)] for side in "we")
         q = Shape3(s.queries, s.seq, s.dim, self.q_tile, lanes)
         k = Shape3(s.keys, s.kv, s.dim, self.k_tile, lanes)
         v = Shape3(s.keys, s.dim, s.kv, min(self.mode.n, s.dim), self.k_tile)
-        self.q_rows = RowTiles(self.arena, west[:half], self.dtype, q, "q")
+        self.q_rows = RowTiles(self.arena, west[:half], self.dtype, q, "q", banks=(0, 1))
         of_q, of_k = [self.q_rows.layouts()], []
         if self.keys_stream:
-            self.k_rows = RowTiles(self.arena, west[half:], self.dtype, k, "k")
+            self.k_rows = RowTiles(self.arena, west[half:], self.dtype, k, "k", banks=(0, 1))
             of_k.append(self.k_rows.layouts())
-            self.q_weights = WeightTiles(
-                self.chip, self.arena, self.feed["w", 0], self.dtype, q, 1, "q"
-            )
+            self.q_weights = WeightTiles(self.arena, feeds, self.dtype, q, 1, "q")
             of_q.append(self.q_weights.layouts())
-        self.k_weights = WeightTiles(
-            self.chip, self.arena, self.feed["w", 1], self.dtype, k, 1, "k"
-        )
-        self.v_weights = WeightTiles(
-            self.chip, self.arena, self.feed["e", 0], self.dtype, v, 2, "v"
-        )
+        self.k_weights = WeightTiles(self.arena, feeds[::-1], self.dtype, k, 1, "k")
+        self.v_weights = WeightTiles(self.arena, eastern, self.dtype, v, 2, "v")
         of_k.append(self.k_weights.layouts())
         self._operand("q", (s.queries, s.seq, s.dim), 2, of_q)
         self._operand("k", (s.keys, s.kv, s.dim), 2, of_k)

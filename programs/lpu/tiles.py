@@ -6,10 +6,10 @@ Both know their layout (for the host) and hand out values (for fragments). K is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from emulator.lpu.chip import LpuChip
 from isa.program import Digit, Layout, Tensor
 from isa.table import BYTES_OF
 from programs.encoding import is_block_scaled
@@ -161,63 +161,88 @@ class RowTiles:
 class WeightTiles:
     """Rows that are loaded as weights: row i of a tile becomes output lane i of a plane.
 
-    16 slices feed the 16 streams of a load. `row_axis` and `lane_axis` say which axes of the
-    tensor [heads, ., .] are the output lanes and the contraction.
+    16 slices feed the 16 streams of a load. `row_axis` says which axis of the tensor
+    [heads, ., .] is the output lanes; the other is the contraction. The first of `groups` (16
+    slices each) is used alone if it can hold the tensor; else whole tiles are dealt out to all
+    groups, and then to both banks.
     """
 
     def __init__(
-        self, chip: LpuChip, arena: Arena, slices: Sequence[str], dtype: str, shape: Shape3,
+        self, arena: Arena, groups: Sequence[Sequence[str]], dtype: str, shape: Shape3,
         row_axis: int, what: str,
     ) -> None:  # fmt: skip
-        self.shape, self.dtype, self.row_axis = shape, dtype, row_axis
+        self.shape, self.row_axis = shape, row_axis
         self.bytes = BYTES_OF[dtype]
         self.per_cycle = FEED // self.bytes
         self.cycles = cdiv(shape.tile, self.per_cycle)
-        self.count = shape.heads * shape.tiles * shape.passes
-        self.block = arena.block(slices[:FEED], 0, self.count * self.cycles, what)
-        self.scales: Block | None = None
-        if is_block_scaled(dtype):
-            self.scales = arena.block(slices[:FEED], 0, self.count, f"scales of {what}")
+        extents = [shape.heads, shape.tiles, shape.passes]
+        self.dealt = extents.index(max(extents))  # heads, tiles or passes are dealt out
+        scaled = is_block_scaled(dtype)
+        for count, banks in ((1, (0,)), (len(groups), (0,)), (len(groups), (0, 1))):
+            slices = [name for group in groups[:count] for name in group[:FEED]]
+            self.extents = list(extents)
+            self.extents[self.dealt] = cdiv(extents[self.dealt], count * len(banks))
+            tiles = math.prod(self.extents)
+            if all(arena.free(slices, bank) >= tiles * (self.cycles + scaled) for bank in banks):
+                break
+        self.groups = count
+        self.blocks = [arena.block(slices, bank, tiles * self.cycles, what) for bank in banks]
+        self.scales = [arena.block(slices, bank, tiles, what) for bank in banks if scaled]
 
     def layouts(self) -> tuple[Layout, Layout | None]:
         """(elements, block scales or None)."""
         sh, row, lane = self.shape, self.row_axis, 3 - self.row_axis
-
-        def outer(per: int, step: int, by_pass: int) -> tuple[Digit, ...]:
-            return (
-                Digit(lane, by_pass, sh.passes, addr=per * step),
-                Digit(row, sh.tile, sh.tiles, addr=sh.passes * per * step),
-                Digit(0, 1, sh.heads, addr=sh.tiles * sh.passes * per * step),
-            )
-
-        step = self.block.step
+        step = self.blocks[0].step
         # The place within a tile comes from (row mod tile), so cut the tile out first.
         within = _within(row, sh.tile, sh.rows, self.per_cycle, self.bytes, step)
-        elements = Layout(self.block.slices, self.block.base,
-                          (*within, *outer(self.cycles, step, sh.lanes)),
-                          lane, 1, sh.lanes)  # fmt: skip
-        if self.scales is None:
+        digits = (*within, *self._outer(self.blocks, self.cycles * step, sh.lanes))
+        first = self.blocks[0]
+        elements = Layout(first.slices, first.base, digits, lane, 1, sh.lanes)
+        if not self.scales:
             return elements, None
-        blocks = sh.lanes // BLOCK
-        step = self.scales.step
-        digits = (Digit(lane, 1, blocks, slice=1), *outer(1, step, blocks))
-        return elements, Layout(self.scales.slices, self.scales.base, digits, row, 1, sh.tile)
+        blocks, first = sh.lanes // BLOCK, self.scales[0]
+        digits = (
+            Digit(lane, 1, blocks, slice=1),
+            *self._outer(self.scales, first.step, blocks),
+        )
+        return elements, Layout(first.slices, first.base, digits, row, 1, sh.tile)
 
-    def _index(self, head: int, tile: int, p: int) -> int:
-        return (head * self.shape.tiles + tile) * self.shape.passes + p
+    def _outer(self, blocks: list[Block], per_tile: int, by_pass: int) -> list[Digit]:
+        """Digits of head, tile and pass; the dealt one also picks group and bank."""
+        row, lane = self.row_axis, 3 - self.row_axis
+        _, tiles, passes = self.extents
+        digits = []
+        dimensions = ((0, 1, tiles * passes), (row, self.shape.tile, passes), (lane, by_pass, 1))
+        for i, (axis, div, stride) in enumerate(dimensions):
+            if i == self.dealt:
+                digits.append(Digit(axis, div, self.groups, slice=FEED))
+                to_second = blocks[-1].base - blocks[0].base
+                digits.append(Digit(axis, div * self.groups, len(blocks), addr=to_second))
+                div *= self.groups * len(blocks)
+            digits.append(Digit(axis, div, self.extents[i], addr=stride * per_tile))
+        return digits
+
+    def _place(self, head: int, tile: int, p: int) -> tuple[int, int, int]:
+        """(bank's position, first slice of the group, index among the tiles there)."""
+        index = [head, tile, p]
+        rest, group = divmod(index[self.dealt], self.groups)
+        index[self.dealt], bank = divmod(rest, len(self.blocks))
+        _, tiles, passes = self.extents
+        return bank, group * FEED, (index[0] * tiles + index[1]) * passes + index[2]
 
     def value(self, f: Fragment, head: int, tile: int, p: int, extra: Block | None = None) -> Value:
-        """The weight vectors of a tile on 16 streams; `extra` (a block over the same slices) is one
-        more vector after the last row."""
+        """The weight vectors of a tile on 16 streams; `extra` (a block over 16 feeding slices) is
+        one more vector after the last row."""
         rows = self.shape.rows_of(tile)
         total = rows + (extra is not None)
-        first = self._index(head, tile, p) * self.cycles
+        bank, at, index = self._place(head, tile, p)
+        block, first = self.blocks[bank], index * self.cycles
         sources: list[list[Run]] = []
         for stream in range(FEED):
             lane = stream // self.bytes
             runs = []
             if lane < min(rows, self.per_cycle):
-                runs.append(Run(self.block.on(stream), first, cdiv(rows - lane, self.per_cycle)))
+                runs.append(Run(block.on(at + stream), first, cdiv(rows - lane, self.per_cycle)))
             if extra is not None and rows % self.per_cycle == lane:
                 runs.append(Run(extra.on(stream), 0, 1))
             sources.append(runs)
@@ -225,10 +250,9 @@ class WeightTiles:
 
     def scale_value(self, f: Fragment, head: int, tile: int, p: int) -> Value:
         """The scale vectors of a tile and pass on ten streams."""
-        assert self.scales is not None
-        first = self._index(head, tile, p)
+        bank, at, index = self._place(head, tile, p)
         blocks = cdiv(self.shape.lanes_of(p), BLOCK)
-        sources = [[Run(self.scales.on(b), first, 1)] for b in range(blocks)]
+        sources = [[Run(self.scales[bank].on(at + b), index, 1)] for b in range(blocks)]
         return f.read_runs([*sources, *[[]] * (10 - blocks)])
 
 

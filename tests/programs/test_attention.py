@@ -33,8 +33,9 @@ ALL = [(LP30, d) for d in ("bf16", "fp16", "e4m3", "int8", "mxfp8")] + [
 CASES = {
     "real": {},
     "causal": {"causal": 1},
-    "grouped": {"heads": 8, "kv_heads": 2, "seq": 64},
-    "decode": {"seq": 1, "kv": 4096, "head_dim": 128, "heads": 4, "kv_heads": 2},
+    "grouped": {"heads": 8, "kv_heads": 2},
+    "decode": {"seq": 1, "kv": 4096, "head_dim": 128},
+    "grouped decode": {"seq": 1, "kv": 1000, "head_dim": 128, "heads": 10, "kv_heads": 2},
     "ragged": {"seq": 77, "kv": 301, "heads": 2},
     "ragged causal": {"seq": 77, "kv": 301, "heads": 2, "causal": 1},
     "wide heads": {"seq": 20, "kv": 330, "heads": 1, "head_dim": 320},
