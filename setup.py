@@ -57,11 +57,12 @@ def extensions() -> list[Extension]:
     found = []
     for path in sorted((ROOT / "emulator").rglob("*.pyx")):
         relative = path.relative_to(ROOT)
-        depends = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "emulator").rglob("*.px[di]"))]
+        # What a change of which file makes stale: its own includes, and what modules share.
+        depends = [*path.parent.glob("*.px[di]"), *(ROOT / "emulator").rglob("*.pxd")]
         extension = Extension(
             ".".join(relative.with_suffix("").parts),
             [str(relative)],
-            depends=depends,
+            depends=sorted({str(p.relative_to(ROOT)) for p in depends}),
             extra_compile_args=COMPILE_ARGS,
         )
         extension.cython_directives = DIRECTIVES
