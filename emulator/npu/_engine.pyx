@@ -87,6 +87,7 @@ cdef class Engine:
         for space, size in spec["sizes"].items():
             c.sizes[space] = size
         self.m.hit, self.m.miss = spec["hit"], spec["miss"]
+        self.m.atomic = spec["atomic"]
         self.m.hbm_rate, self.m.l2_rate = spec["hbm_rate"], spec["l2_rate"]
 
     def _number(self, name, value):

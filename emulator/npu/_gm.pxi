@@ -10,6 +10,52 @@
 cdef enum:
     SECTOR = 128
 
+cdef enum:  # what a SIMT function asks of a sector
+    GM_READ, GM_WRITE, GM_ATOMIC
+
+
+cdef bint first_touch(Machine* m, int64_t sector) noexcept nogil:
+    """Whether nobody has touched the sector before; from now on somebody has."""
+    if sector >= m.cached_sectors or m.cached[sector >> 3] >> (sector & 7) & 1:
+        return False
+    m.cached[sector >> 3] |= <uint8_t> (1 << (sector & 7))
+    return True
+
+
+cdef int64_t sector_access(
+    Machine* m, Sub* s, uint64_t address, int kind, int size, int64_t time) noexcept nogil:
+    """One sector of global memory for a SIMT function; the cycle in which the answer is there.
+
+    `address` is any byte of the sector, `kind` GM_READ (a fill, 128 bytes whatever was asked for),
+    GM_WRITE (`size` of its bytes) or GM_ATOMIC (one operation on one element of `size` bytes; call
+    once per operation, those on one sector follow each other). `time` is when the request leaves
+    the sub-core, at or after `m.now`. A write is answered when L2 has taken it.
+
+    Requests are served in the order of the calls: call in order of `time` within a sub-core and do
+    not run far ahead of `m.now`, or sub-cores do not share the memory as they would. MSHRs, the
+    coalescing into sectors and the return path are the caller's.
+    """
+    cdef int64_t sector = <int64_t> (address // SECTOR)
+    cdef double done
+    cdef bint fresh = first_touch(m, sector)
+    if kind == GM_READ:
+        m.read_bytes += SECTOR
+        size = SECTOR
+    else:
+        m.write_bytes += size
+    m.l2_free = max(m.l2_free, <double> time) + size / m.l2_rate
+    done = m.l2_free + m.hit
+    if fresh and kind != GM_WRITE:
+        m.hbm_read += SECTOR
+        m.hbm_free = max(m.hbm_free, <double> time) + SECTOR / m.hbm_rate
+        done = max(m.hbm_free + m.miss, done)
+    elif fresh:
+        m.hbm_write += SECTOR
+    if kind == GM_ATOMIC:
+        done = max(done, m.atomic_free[sector % ATOMICS]) + m.atomic
+        m.atomic_free[sector % ATOMICS] = done
+    return <int64_t> ceil(done)
+
 
 cdef void gm_request(
     Machine* m, Sub* s, Pipe* p, bint write, uint64_t address, int64_t row, int64_t rows,
@@ -33,10 +79,8 @@ cdef void gm_request(
             at = address + <uint64_t> (j * plane + i * pitch)
             first, last = <int64_t> (at // SECTOR), <int64_t> ((at + <uint64_t> row - 1) // SECTOR)
             touched += last - first + 1
-            for sector in range(first, min(last + 1, m.cached_sectors)):
-                if not m.cached[sector >> 3] >> (sector & 7) & 1:
-                    m.cached[sector >> 3] |= <uint8_t> (1 << (sector & 7))
-                    fresh += 1
+            for sector in range(first, last + 1):
+                fresh += first_touch(m, sector)
     if write:
         m.write_bytes += row * rows * planes
         m.hbm_write += fresh * SECTOR

@@ -2,6 +2,9 @@
 
 include "_simd_state_types.pxi"
 
+cdef enum:
+    ATOMICS = 1024          # sectors that the atomic units tell apart
+
 cdef struct Function:
     int32_t first       # row of the program
     int32_t end
@@ -60,6 +63,8 @@ cdef struct Machine:
     int64_t miss
     uint8_t* cached
     int64_t cached_sectors
+    double[ATOMICS] atomic_free  # end of the last atomic operation on a sector, by a hash of it
+    int32_t atomic          # cycles of one
 
 
 cdef void fault(

@@ -118,6 +118,7 @@ def spec(chip: NpuChip) -> dict[str, Any]:
         "queue": {PIPES[pipe]: depth for pipe, depth in chip.queue.items()},
         "sizes": {SPACES[name]: size for name, size in chip.buffers().items()},
         "hit": chip.l2.latency,
+        "atomic": chip.l2.atomic,
         "miss": chip.l2.latency + round(seconds * chip.clock),
         "hbm_rate": per_cycle * refresh,
         "l2_rate": chip.l2.read_rate,
