@@ -58,6 +58,47 @@ BOUNDS = {
         "Instructions could have been issued earlier than the program does.",
         "Let the scheduler place them, or take nops out.",
     ),
+    "cube.m": (
+        "The cubes multiply in most cycles.",
+        "Fewer or shorter products help: a narrower format, or tiles that fill 16 x 16 x k0.",
+    ),
+    "cube.mte1": (
+        "The cubes' loads from L1 into L0 take most cycles.",
+        "Larger m and n of the L0 tile use each load more often; longer k spares overheads.",
+    ),
+    "cube.mte2": (
+        "The loads from global memory into L1 take most cycles.",
+        "Larger tiles in L1 load less; longer rows and fewer instructions spare overheads.",
+    ),
+    "cube.fix": (
+        "Taking results out of L0C takes most cycles.",
+        "Convert to a narrower format on the way, or accumulate longer before.",
+    ),
+    "cube.scalar": (
+        "The cubes' scalar units dispatch in most cycles.",
+        "Larger tiles need fewer instructions; compute addresses once.",
+    ),
+    "vector.v": (
+        "The vector units are busy in most cycles.",
+        "Fewer passes over UB, narrower elements, and loops long enough to hide latencies help.",
+    ),
+    "vector.mte2": (
+        "The loads from global memory into UB take most cycles.",
+        "Longer rows and larger tiles spare overheads; fuse kernels to load once.",
+    ),
+    "vector.mte3": (
+        "The stores out of UB take most cycles.",
+        "Longer rows and larger tiles spare overheads; store a narrower format.",
+    ),
+    "vector.scalar": (
+        "The vectors' scalar units dispatch in most cycles.",
+        "Larger tiles need fewer instructions; put loops into the functions.",
+    ),
+    "simt.scheduler": (
+        "The warp schedulers issue in most cycles.",
+        "Fewer instructions per element: wider loads, more elements per thread, less address"
+        " arithmetic.",
+    ),
     "hbm": (
         "HBM delivers as many bytes as it can.",
         "Reuse tiles in L2 and on chip, choose larger tiles, or a narrower format.",

@@ -115,12 +115,18 @@ class FileJob(Job):
     def program(self) -> Program:
         return self._program
 
+    @property
+    def arrays(self) -> Arrays:
+        given = self._request.inputs
+        return {
+            t.name: given[t.name] if t.name in given else default_values(t, self._request.seed, i)
+            for i, t in enumerate(self._ins)
+        }
+
     def encode(self) -> Encoded:
         tensors: dict[str, Array] = {}
         scales: dict[str, float] = {}
-        for stream, tensor in enumerate(self._ins):
-            given = self._request.inputs.get(tensor.name)
-            array = default_values(tensor, self._request.seed, stream) if given is None else given
+        for tensor, array in zip(self._ins, self.arrays.values(), strict=True):
             tensors[tensor.name], scale = to_codes(tensor, array)
             if scale is not None:
                 scales[tensor.name] = scale

@@ -77,6 +77,11 @@ class Job(ABC):
         """Whether a run in that mode takes input values."""
         return mode == "full"
 
+    @property
+    @abstractmethod
+    def arrays(self) -> Arrays:
+        """The user's arrays, and default data for the inputs that were left out."""
+
     @abstractmethod
     def program(self) -> Program:
         """What the machine runs."""
@@ -136,7 +141,7 @@ class KernelJob(Job):
         self._given = dict(request.inputs)
         self.data = self._data(request)
         self._seed = request.seed
-        self._arrays: dict[str, Array] | None = None
+        self._arrays: Arrays | None = None
 
     def _data(self, request: Request) -> str:
         if self._given:
@@ -167,8 +172,7 @@ class KernelJob(Job):
         return wanted
 
     @property
-    def arrays(self) -> dict[str, Array]:
-        """The user's arrays, and default data for the inputs that were left out."""
+    def arrays(self) -> Arrays:
         if self._arrays is None:
             missing = [name for name in self.kernel.inputs_doc if name not in self._given]
             default = self.kernel.inputs(self.params, self._seed) if missing else {}

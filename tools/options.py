@@ -30,8 +30,18 @@ def pairs(option: str, items: Iterable[str], form: str) -> dict[str, str]:
 
 
 def target_options(command: F) -> F:
-    """The options of every verb that runs something."""
-    for option in reversed(_TARGET):
+    """The options of every verb that runs one thing."""
+    return _apply(command, (_TARGET, *_OPTIONS.values()))
+
+
+def compare_options(command: F) -> F:
+    """Those of a verb that runs several: targets and chips repeat, nothing is written but JSON."""
+    shared = {name: option for name, option in _OPTIONS.items() if name != "out"}
+    return _apply(command, (_TARGETS, *(shared | {"chip": _CHIPS}).values()))
+
+
+def _apply(command: F, options: Iterable[Callable[[F], F]]) -> F:
+    for option in reversed(tuple(options)):
         command = option(command)
     return command
 
@@ -39,22 +49,26 @@ def target_options(command: F) -> F:
 json_option = click.option(
     "--json", "json_to", metavar="FILE|-", help="Write the result as JSON; - is stdout."
 )
-_TARGET = (
-    click.argument("target", metavar="KERNEL_OR_FILE", required=False),
-    click.option("--chip", metavar="NAME",
-                 help="Chip or chip file; lpu-lp30, or the file's .chip line."),
-    click.option("--dtype", metavar="D", help="Operand format; the kernel's default."),
-    click.option("--set", "settings", metavar="NAME=VALUE", multiple=True,
-                 help="A kernel parameter, see 'presil kernels'."),
-    click.option("--with", "overrides", metavar="KEY=VALUE", multiple=True,
-                 help="A chip value, see 'presil chips NAME'."),
-    click.option("--in", "inputs", metavar="NAME=FILE.npy", multiple=True,
-                 help="An input: floats, or codes in the operand's code type."),
-    click.option("--out", "outs", metavar="NAME=FILE.npy", multiple=True,
-                 help="Write an output: float32, or integers."),
-    click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, metavar="N",
-                 help="Seed of the default inputs; 0."),
-    json_option,
-    click.option("--hazards", type=click.Choice(["error", "warn"]), default="error",
-                 help="Stop at a hazard (default), or warn and do what hardware would."),
-)  # fmt: skip
+_TARGET = click.argument("target", metavar="KERNEL_OR_FILE", required=False)
+_TARGETS = click.argument("targets", metavar="KERNEL_OR_FILE...", nargs=-1)
+_CHIPS = click.option("--chip", "chips", metavar="NAME", multiple=True,
+                      help="A chip or chip file; give it once for each to compare.")  # fmt: skip
+_OPTIONS = {
+    "chip": click.option(
+        "--chip", metavar="NAME", help="Chip or chip file; lpu-lp30, or the file's .chip line."),
+    "dtype": click.option("--dtype", metavar="D", help="Operand format; the kernel's default."),
+    "set": click.option("--set", "settings", metavar="NAME=VALUE", multiple=True,
+                        help="A kernel parameter, see 'presil kernels'."),
+    "with": click.option("--with", "overrides", metavar="KEY=VALUE", multiple=True,
+                         help="A chip value, see 'presil chips NAME'."),
+    "in": click.option("--in", "inputs", metavar="NAME=FILE.npy", multiple=True,
+                       help="An input: floats, or codes in the operand's code type."),
+    "out": click.option("--out", "outs", metavar="NAME=FILE.npy", multiple=True,
+                        help="Write an output: float32, or integers."),
+    "seed": click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, metavar="N",
+                         help="Seed of the default inputs; 0."),
+    "json": json_option,
+    "hazards": click.option(
+        "--hazards", type=click.Choice(["error", "warn"]), default="error",
+        help="Stop at a hazard (default), or warn and do what hardware would."),
+}  # fmt: skip

@@ -5,7 +5,7 @@ Each section is a function from a report to renderables, empty where it has noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import RenderableType
@@ -26,13 +26,20 @@ TEXT_WIDTH = 40
 
 def header(report: RunReport) -> Section:
     title = [report.kernel, report.chip, report.dtype or "", report.data]
-    shape = "  ".join(f"{name}={_shape(value)}" for name, value in report.shape.items())
+    shape = shape_text(report.shape)
     lines: Section = [heading("  ".join(part for part in title if part))]
     return [*lines, paragraph(shape)] if shape else lines
 
 
-def _shape(value: Any) -> str:
-    return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+def shape_text(shape: Mapping[str, Any]) -> str:
+    """
+    >>> shape_text({"m": 3, "tile": (4, 5)})
+    'm=3  tile=4x5'
+    """
+    return "  ".join(
+        f"{name}={'x'.join(map(str, v)) if isinstance(v, list | tuple) else v}"
+        for name, v in shape.items()
+    )
 
 
 def summary(report: RunReport) -> Section:

@@ -31,7 +31,14 @@ def _silent(stage: str) -> None:
 def execute(request: Request, stage: Stage = _silent) -> RunReport:
     """Open, build, encode, run, decode, compare."""
     started = time.perf_counter()
-    job = open_job(request)
+    return execute_job(open_job(request), request, stage, started)
+
+
+def execute_job(
+    job: Job, request: Request, stage: Stage = _silent, started: float | None = None
+) -> RunReport:
+    """The same for a job that is open already; `started` is when its time began."""
+    started = time.perf_counter() if started is None else started
     stage("building the program")
     program = job.program()
     encoded = Encoded({})
