@@ -15,6 +15,7 @@ found by `programs.registry`; nothing else needs to know of it. The steps of one
 from __future__ import annotations
 
 import difflib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,23 +37,65 @@ class KernelError(ValueError):
 
 @dataclass(frozen=True)
 class Param:
-    """One ``--set`` parameter. `default` None: follows from another one, as `doc` says."""
+    """One ``--set`` parameter, an integer; subclasses read other kinds of values.
+
+    `default` None: follows from another one, as `doc` says.
+    """
 
     name: str
-    default: int | None
+    default: Any
     doc: str
-    least: int = 1
-    most: int | None = None
+    least: float = 1
+    most: float | None = None
 
-    def read(self, value: Any) -> int:
+    def read(self, value: Any) -> Any:
+        """The value of a text or a Python object; `KernelError` says what would be right."""
         try:
-            number = int(value)
-        except (TypeError, ValueError):
-            raise KernelError(f"{self.name} is an integer, not '{value}'") from None
-        if number < self.least or (self.most is not None and number > self.most):
+            number = self._number(value)
+        except (TypeError, ValueError, OverflowError):
+            raise KernelError(f"{self.name} is {self._kind()}, not '{value}'") from None
+        if not number >= self.least or (self.most is not None and number > self.most):
             upper = "" if self.most is None else f" and at most {self.most:,}"
-            raise KernelError(f"{self.name} is at least {self.least}{upper}, not {number}")
+            raise KernelError(f"{self.name} is at least {self.least:,}{upper}, not {number}")
         return number
+
+    def _number(self, value: Any) -> Any:
+        number = int(value)
+        if isinstance(value, float) and number != value:
+            raise ValueError
+        return number
+
+    def _kind(self) -> str:
+        return "an integer"
+
+
+@dataclass(frozen=True)
+class Real(Param):
+    """A parameter that may be fractional."""
+
+    def _number(self, value: Any) -> Any:
+        number = float(value)
+        if not math.isfinite(number):
+            raise ValueError
+        return number
+
+    def _kind(self) -> str:
+        return "a number"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Param):
+    """One of a few words."""
+
+    choices: tuple[str, ...]
+
+    def read(self, value: Any) -> Any:
+        word = str(value)
+        if word not in self.choices:
+            near = difflib.get_close_matches(word, self.choices, 1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise KernelError(f"{self.name} is {' or '.join(self.choices)}, not '{word}'{hint}")
+        return word
 
 
 @dataclass(frozen=True)
@@ -81,8 +124,8 @@ class Kernel(ABC):
     def default_dtype(self, chip: Any) -> str:
         """The format without ``--dtype``."""
 
-    def resolve(self, given: Mapping[str, Any], arrays: Arrays | None = None) -> dict[str, int]:
-        """All parameters as integers: given ones checked, then shapes of arrays, then defaults."""
+    def resolve(self, given: Mapping[str, Any], arrays: Arrays | None = None) -> dict[str, Any]:
+        """All parameters: given ones checked, then shapes of arrays, then defaults."""
         known = {p.name: p for p in self.params}
         for name in given:
             if name not in known:
@@ -99,7 +142,7 @@ class Kernel(ABC):
         """Parameters that follow from the shapes of the user's arrays."""
         raise KernelError(f"{self.name} takes no arrays")
 
-    def complete(self, params: dict[str, int]) -> dict[str, int]:
+    def complete(self, params: dict[str, Any]) -> dict[str, Any]:
         """Fill in defaults; overridden where one parameter's default follows from another."""
         for p in self.params:
             if p.name not in params and p.default is not None:

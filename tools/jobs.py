@@ -150,7 +150,7 @@ class KernelJob(Job):
             return f"{' '.join(self._given)} given{rest}"
         return "real tensors" if self.params.get("real") else f"seed {request.seed}"
 
-    def _resolve(self, request: Request) -> dict[str, int]:
+    def _resolve(self, request: Request) -> dict[str, Any]:
         try:
             return self.kernel.resolve(request.settings, request.inputs or None)
         except KeyError as error:  # an array from which shapes follow was not given

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class AttentionKernel(Kernel):
         names = ("batch", "heads", "seq", "head_dim")
         return dict(zip(names, q.shape, strict=True)) | {"kv_heads": k.shape[1], "kv": k.shape[2]}
 
-    def complete(self, params: dict[str, int]) -> dict[str, int]:
+    def complete(self, params: dict[str, Any]) -> dict[str, Any]:
         # Nothing but `causal` given: the packaged real tensors.
         params["real"] = int(set(params) <= {"causal"})
         params = super().complete(params)
