@@ -19,11 +19,13 @@ CASTS = ("fp32", "fp16", "bf16", "int32", "int16", "uint16", "int8", "uint8", "e
          "hif8", "e2m1", "e2m3", "e3m2", "e8m0", "int4", "uint32")  # fmt: skip
 # What a load makes of memory: the register as it lies, one element everywhere, one 32-byte block
 # everywhere, each element twice, every other element, elements widened with zeros to twice their
-# size, or even and odd elements into dst and dst + 1.
-LOADS = {"norm": 0, "brc": 1, "brcblk": 2, "up": 3, "down": 4, "unpack": 5, "split": 6}
-# What a store makes of a register: all of it, element 0, the low halves packed, or src and src + 1
-# interleaved.
-STORES = {"norm": 0, "one": 1, "pack": 2, "zip": 3}
+# size, even and odd elements into dst and dst + 1, or elements widened with zeros to four times
+# their size.
+LOADS = {"norm": 0, "brc": 1, "brcblk": 2, "up": 3, "down": 4, "unpack": 5, "split": 6,
+         "unpack4": 7}  # fmt: skip
+# What a store makes of a register: all of it, element 0, every second element packed, src and
+# src + 1 interleaved, or every fourth element packed.
+STORES = {"norm": 0, "one": 1, "pack": 2, "zip": 3, "pack4": 4}
 REDUCTIONS = {"sum": 0, "max": 1, "min": 2}
 GROUPS = {"all": 0, "g8": 1, "g16": 2, "g32": 3}
 ROUNDINGS = {"even": 0, "zero": 1, "away": 2, "random": 3}
@@ -72,7 +74,8 @@ ROWS = (
     simd(0x41, "vld", (WIDTH, choice("dist", LOADS), v("dst"), x("base"), OFFSET, POST, STRIDE),
          "Load a register from UB at base + offset.", "load"),
     simd(0x42, "vst", (WIDTH, choice("dist", STORES), v("src"), x("base"), OFFSET, POST, STRIDE,
-                       MASK), "Store a register to UB at base + offset.", "store"),
+                       MASK), "Store a register to UB at base + offset; the mask counts what is "
+         "stored.", "store"),
     simd(0x43, "vgather", (widths("b16", "b32"), v("dst"), x("base"), v("index"), MASK),
          "Each lane loads its element: base + index * width, index uint of the same width.",
          "gather"),
@@ -118,8 +121,10 @@ ROWS = (
          "pairwise tree, each step rounded. Other elements become 0.", "red"),
     simd(0x68, "vindex", (types("type", *ARITH), v("dst"), NUMBER),
          "dst = a, a + 1, a + 2, ..."),
-    simd(0x69, "vdup", (types("type", *ARITH), v("dst"), NUMBER, MASK, MERGE),
-         "Every lane = a; a register's low bits as they are, a number as the type's."),
+    simd(0x69, "vdup", (types("type", *ARITH), v("dst"), value("a", files="xv", floats=True), MASK,
+                        MERGE),
+         "Every lane = a; a scalar's low bits as they are, a vector's element 0, a number as the "
+         "type's."),
     simd(0x6a, "vlane", (WIDTH, x("dst"), v("a"), value("lane")),
          "dst = one element, zero-extended.", "lane"),
     simd(0x6b, "vzip", (WIDTH, v("dst"), v("a"), v("b")),

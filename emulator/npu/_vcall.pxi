@@ -108,21 +108,20 @@ cdef void vector_memory(Machine* m, Sub* s, Simd* f, const Op* o, const uint8_t*
     cdef uint8_t[2 * VBYTES] line, known
     cdef Space* ub = &s.spaces[SPACE_UB]
     if write:
-        if o.dist == STORE_ONE: size = bytes_
-        elif o.dist == STORE_PACK: size = VBYTES // 2
-        elif o.dist == STORE_ZIP: size = 2 * VBYTES
+        n = stored(o.dist, n)
+        if mask != NULL and o.dist != STORE_ONE and not o.stride:
+            while n and not mask[n - 1]:    # what a tail's mask leaves out is not touched
+                n -= 1
+        size = n * bytes_
     else:
         if o.dist == LOAD_BRC: size = bytes_
         elif o.dist == LOAD_BRCBLK: size = 32
         elif o.dist == LOAD_UP or o.dist == LOAD_UNPACK: size = VBYTES // 2
+        elif o.dist == LOAD_UNPACK4: size = VBYTES // 4
         elif o.dist == LOAD_DOWN or o.dist == LOAD_SPLIT: size = 2 * VBYTES
     if o.stride and size == VBYTES:
         pieces, size, step = 8, 32, o.stride
     memset(counts, 0, sizeof(counts))
-    if write and o.dist == STORE_NORM and mask != NULL and not o.stride:
-        while n and not mask[n - 1]:    # what a tail's mask leaves out is not touched
-            n -= 1
-        size = n * bytes_
     for i in range(pieces if size else 0):
         if not ub_at(m, s, f, at + i * step, size, write):
             return
@@ -153,6 +152,19 @@ cdef void vector_memory(Machine* m, Sub* s, Simd* f, const Op* o, const uint8_t*
         f.x[o.base] += value_of(f.x, o.post, o.post_kind)
 
 
+cdef inline int stored(int dist, int n) noexcept nogil:
+    """Elements that a store of a register with n of them stores."""
+    if dist == STORE_ONE:
+        return 1
+    elif dist == STORE_PACK:
+        return n // 2
+    elif dist == STORE_PACK4:
+        return n // 4
+    elif dist == STORE_ZIP:
+        return 2 * n
+    return n
+
+
 cdef void load_lanes(Simd* f, const Op* o, const uint8_t* line, const uint8_t* known) noexcept nogil:
     """Memory as it lies -> register, by the load's distribution."""
     cdef int bytes_ = 1 << (o.width - WIDTH_B8), n = VBYTES // bytes_, i, j
@@ -164,9 +176,9 @@ cdef void load_lanes(Simd* f, const Op* o, const uint8_t* line, const uint8_t* k
         elif o.dist == LOAD_BRC: j = 0
         elif o.dist == LOAD_BRCBLK: j = i % (32 // bytes_)
         elif o.dist == LOAD_UP: j = i // 2
-        elif o.dist == LOAD_UNPACK:
-            j = i // 2
-            if i & 1:
+        elif o.dist == LOAD_UNPACK or o.dist == LOAD_UNPACK4:
+            j = i // (2 if o.dist == LOAD_UNPACK else 4)
+            if i & (1 if o.dist == LOAD_UNPACK else 3):
                 memset(d + i * bytes_, 0, bytes_)
                 memset(k + i * bytes_, 1, bytes_)
                 continue
@@ -181,17 +193,16 @@ cdef void load_lanes(Simd* f, const Op* o, const uint8_t* line, const uint8_t* k
 cdef void store_lanes(Machine* m, Sub* s, Simd* f, const Op* o, const uint8_t* mask, int64_t at,
                       uint8_t* line, uint8_t* known) noexcept nogil:
     """Register -> memory, by the store's distribution; only lanes of the mask."""
-    cdef int bytes_ = 1 << (o.width - WIDTH_B8), n = VBYTES // bytes_, i, r, count = n, e
+    cdef int bytes_ = 1 << (o.width - WIDTH_B8), n = VBYTES // bytes_, i, r, e
+    cdef int count = stored(o.dist, n)
     cdef int64_t to
     cdef Space* ub = &s.spaces[SPACE_UB]
-    if o.dist == STORE_ONE: count = 1
-    elif o.dist == STORE_PACK: count = n // 2
-    elif o.dist == STORE_ZIP: count = 2 * n
     for i in range(count):
         r, e = o.src, i
         if o.dist == STORE_PACK: e = 2 * i
+        elif o.dist == STORE_PACK4: e = 4 * i
         elif o.dist == STORE_ZIP: r, e = (o.src + (i & 1)) & 31, i >> 1
-        if o.dist != STORE_ONE and not takes_part(mask, e):
+        if o.dist != STORE_ONE and not takes_part(mask, i):
             continue
         if not f.known[r][e * bytes_]:
             fault(m, FAULT_POISON, s, f.op, -1, SPACE_UB, -1, 0)
@@ -311,6 +322,12 @@ cdef void fill_lanes(Simd* f, const Op* o, const uint8_t* mask) noexcept nogil:
     cdef uint8_t[VBYTES] made, known
     cdef float first, v
     memset(known, 1, VBYTES)
+    if o.a_kind == 1:
+        for i in range(n):
+            memcpy(made + i * bytes_, f.v[o.a], bytes_)
+        memset(known, f.known[o.a][0], VBYTES)
+        write_lanes(f.v[o.dst], f.known[o.dst], made, known, mask, o.merge, bytes_)
+        return
     for i in range(n):
         number_to(o.type, f.x[o.a] if o.a_kind == 0 else o.a, o.a_kind, made + i * bytes_)
     if o.code == OP_VINDEX:
@@ -365,6 +382,8 @@ cdef void vector_op(Machine* m, Sub* s, Simd* f, const Op* o) noexcept nogil:
     if code == OP_VDUP or code == OP_VINDEX:
         if o.a_kind == 0:
             ready = max(ready, f.x_ready[o.a])
+        elif o.a_kind == 1:
+            ready = max(ready, f.v_ready[o.a])
     else:
         ready = max(ready, f.v_ready[o.a])
     if (o.merge or code == OP_VMADD) and code != OP_VCMP:

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import numpy as np
-
-from programs.kernel import Array, Arrays, Params
 from programs.lpu.elementwise import RowsKernel, Stage
+from programs.rows import AddMaths
 
 
-class AddKernel(RowsKernel):
+class AddKernel(AddMaths, RowsKernel):
     """One burst per tile of rows; tiles in different slices run side by side."""
 
-    name = "add"
-    summary = "c = a + b"
-    inputs_doc: ClassVar[dict[str, str]] = {"a": "[rows, cols]", "b": "[rows, cols]"}
-    outputs_doc: ClassVar[dict[str, str]] = {"c": "[rows, cols] fp32"}
-    operands = ("a", "b")
-    output = "c"
     transposed = False
 
     def place(self, stage: Stage) -> None:
@@ -30,9 +20,6 @@ class AddKernel(RowsKernel):
             total = f.vxm("add.fp32", stage.load(f, a, p, first, n), stage.load(f, b, p, first, n))
             c.store(f, total, 0, p, first, n)
             stage.plan.place(f)
-
-    def reference(self, params: Params, arrays: Arrays) -> dict[str, Array]:
-        return {"c": np.asarray(arrays["a"], np.float64) + np.asarray(arrays["b"], np.float64)}
 
 
 KERNEL = AddKernel()

@@ -8,18 +8,16 @@ Element-wise kernels store rows as they are.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import ClassVar
 
 from emulator.lpu.chip import LpuChip
 from isa.lpu import CASTS
 from isa.program import Digit, Layout, Program, Tensor
 from isa.table import BYTES_OF
-from programs.encoding import encode_operand
-from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, normal
+from programs.kernel import KernelError, Params
 from programs.lpu.schedule import Arena, Block, Fragment, Schedule, ScheduleError, Value
 from programs.lpu.tiles import RowTiles, Shape3
+from programs.rows import RowsMaths
 
 TILE = 512  # vectors of one burst; tiles lie in different slices and run side by side
 
@@ -89,20 +87,11 @@ class Stage:
         return [(t * sh.tile, sh.rows_of(t), p) for t in range(sh.tiles) for p in range(sh.passes)]
 
 
-class RowsKernel(Kernel):
-    """A kernel x [rows, columns] -> y of the same shape; subclasses place fragments."""
+class RowsKernel(RowsMaths):
+    """Builds a kernel x [rows, columns] -> y of the same shape; subclasses place fragments."""
 
     machine = "lpu"
-    params: ClassVar[tuple[Param, ...]] = (
-        Param("rows", 256, "rows"),
-        Param("cols", 384, "columns"),
-    )
-    inputs_doc: ClassVar[dict[str, str]] = {"x": "[rows, cols]"}
-    outputs_doc: ClassVar[dict[str, str]] = {"y": "[rows, cols] fp32"}
-    operands: ClassVar[tuple[str, ...]] = ("x",)
-    output: ClassVar[str] = "y"
     transposed: ClassVar[bool] = True
-    per_column: ClassVar[dict[str, float]] = {}  # optional inputs [cols] and their default
 
     @abstractmethod
     def place(self, stage: Stage) -> None:
@@ -111,19 +100,6 @@ class RowsKernel(Kernel):
     def dtypes(self, chip: LpuChip) -> tuple[str, ...]:
         floats = [d for d in chip.mxm.modes if d in CASTS and d != "int8"]
         return ("fp32", *floats)
-
-    def default_dtype(self, chip: LpuChip) -> str:
-        return "fp32"
-
-    def shape_params(self, arrays: Arrays) -> dict[str, int]:
-        x = arrays[self.operands[0]]
-        if any(arrays[name].shape != x.shape or x.ndim != 2 for name in self.operands):
-            shapes = ", ".join(f"{n} {arrays[n].shape}" for n in self.operands)
-            raise KernelError(f"{self.name} takes arrays [rows, cols] of one shape, not {shapes}")
-        for name in self.per_column:
-            if name in arrays and arrays[name].shape != (x.shape[1],):
-                raise KernelError(f"{name} is [cols] = [{x.shape[1]}], not {arrays[name].shape}")
-        return {"rows": x.shape[0], "cols": x.shape[1]}
 
     def build(self, chip: LpuChip, dtype: str, params: Params) -> Program:
         rows, cols = params["rows"], params["cols"]
@@ -135,27 +111,3 @@ class RowsKernel(Kernel):
             raise KernelError(f"{self.name} does not fit {chip.name}: {error}") from None
         meta = {"kernel": self.name, "dtype": dtype, "shape": {"rows": rows, "cols": cols}}
         return stage.plan.program(stage.tensors, meta)
-
-    def inputs(self, params: Params, seed: int) -> dict[str, Array]:
-        shape = (params["rows"], params["cols"])
-        return {name: normal(shape, seed, i) for i, name in enumerate(self.operands)}
-
-    def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
-        tensors: dict[str, Any] = {}
-        for name in self.operands:
-            tensors[name] = encode_operand(name, arrays, dtype, 1).codes
-        for name in self.per_column:
-            tensors[name] = np.ascontiguousarray(self._column(name, params, arrays), np.float32)
-        return Encoded(tensors)
-
-    def _column(self, name: str, params: Params, arrays: Arrays) -> Array:
-        default = np.full(params["cols"], self.per_column[name], np.float32)
-        return arrays.get(name, default)
-
-    def decode(
-        self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded
-    ) -> dict[str, Array]:
-        return {self.output: outputs[self.output].view(np.float32)}
-
-    def macs(self, params: Params) -> int:
-        return 0

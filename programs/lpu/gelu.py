@@ -10,21 +10,17 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from programs.kernel import Array, Arrays, Params
 from programs.lpu.elementwise import RowsKernel, Stage
+from programs.rows import GeluMaths
 
 LOG2E = 1.4426950408889634
 P = 0.3275911
 A = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 
 
-class GeluKernel(RowsKernel):
+class GeluKernel(GeluMaths, RowsKernel):
     """Two bursts per tile of rows: t (five copies), exp(-z^2); then Horner, a copy of t a step."""
 
-    name = "gelu"
-    summary = "y = x Phi(x), with the error function"
     transposed = False
 
     def place(self, stage: Stage) -> None:
@@ -60,11 +56,6 @@ class GeluKernel(RowsKernel):
             gelu = f.vxm("sub.fp32", above.value(f, 0, p, first, n), below)
             y.store(f, gelu, 0, p, first, n)
             stage.plan.place(f)
-
-    def reference(self, params: Params, arrays: Arrays) -> dict[str, Array]:
-        x = np.asarray(arrays["x"], np.float64)
-        erf = np.vectorize(math.erf, otypes=[np.float64])
-        return {"y": 0.5 * x * (1 + erf(x / math.sqrt(2)))}
 
 
 KERNEL = GeluKernel()

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import numpy as np
-
-from programs.kernel import Array, Arrays, Params
 from programs.lpu.elementwise import RowsKernel, Stage
+from programs.rows import EPSILONS, LayerNormMaths
 
-EPSILON = 1e-5  # of the mathematics, as in the models that use this norm
 
-
-class LayerNormKernel(RowsKernel):
+class LayerNormKernel(LayerNormMaths, RowsKernel):
     """Three bursts per tile of rows: sum; sum of squared differences; the scaled rows."""
-
-    name = "layernorm"
-    summary = "y = (x - mean) / sqrt(variance + 1e-5) * gamma + beta, per row"
-    inputs_doc: ClassVar[dict[str, str]] = {
-        "x": "[rows, cols]", "gamma": "[cols], default 1", "beta": "[cols], default 0",
-    }  # fmt: skip
-    per_column: ClassVar[dict[str, float]] = {"gamma": 1.0, "beta": 0.0}
 
     def place(self, stage: Stage) -> None:
         (x,) = stage.tensor("x", stage.dtype, "in", "w")
@@ -39,18 +26,11 @@ class LayerNormKernel(RowsKernel):
             stage.plan.place(f)
             f = stage.plan.fragment(f"scaling, rows tile {p}")
             variance = f.vxm("mul.fp32", f.read(squares, p, n, step=0), share)
-            inverse = f.vxm("rsqrt.fp32", f.vxm("add.fp32", variance, EPSILON))
+            inverse = f.vxm("rsqrt.fp32", f.vxm("add.fp32", variance, EPSILONS["layernorm"]))
             off = f.vxm("sub.fp32", stage.load(f, x, p), f.read(means, p, n, step=0))
             scaled = f.vxm("mul.fp32", f.vxm("mul.fp32", off, inverse), f.read(gamma, 0, n))
             y.store(f, f.vxm("add.fp32", scaled, f.read(beta, 0, n)), 0, p, 0, n)
             stage.plan.place(f)
-
-    def reference(self, params: Params, arrays: Arrays) -> dict[str, Array]:
-        x = np.asarray(arrays["x"], np.float64)
-        off = x - x.mean(1, keepdims=True)
-        scaled = off / np.sqrt((off * off).mean(1, keepdims=True) + EPSILON)
-        gamma, beta = (self._column(name, params, arrays) for name in ("gamma", "beta"))
-        return {"y": scaled * gamma + beta}
 
 
 KERNEL = LayerNormKernel()

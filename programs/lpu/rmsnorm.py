@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import numpy as np
-
-from programs.kernel import Array, Arrays, Params
 from programs.lpu.elementwise import RowsKernel, Stage
+from programs.rows import EPSILONS, RmsNormMaths
 
-EPSILON = 1e-6  # of the mathematics, as in the models that use this norm
 
-
-class RmsNormKernel(RowsKernel):
+class RmsNormKernel(RmsNormMaths, RowsKernel):
     """Two bursts per tile of rows: the running sum of squares; then x * rsqrt(...) * gamma."""
-
-    name = "rmsnorm"
-    summary = "y = x / sqrt(mean(x^2) + 1e-6) * gamma, per row"
-    inputs_doc: ClassVar[dict[str, str]] = {"x": "[rows, cols]", "gamma": "[cols], default 1"}
-    per_column: ClassVar[dict[str, float]] = {"gamma": 1.0}
 
     def place(self, stage: Stage) -> None:
         (x,) = stage.tensor("x", stage.dtype, "in", "w")
@@ -33,15 +22,10 @@ class RmsNormKernel(RowsKernel):
             stage.plan.place(f)
             f = stage.plan.fragment(f"scaling, rows tile {p}")
             mean = f.vxm("mul.fp32", f.read(squares, p, n, step=0), 1.0 / stage.cols)
-            inverse = f.vxm("rsqrt.fp32", f.vxm("add.fp32", mean, EPSILON))
+            inverse = f.vxm("rsqrt.fp32", f.vxm("add.fp32", mean, EPSILONS["rmsnorm"]))
             scaled = f.vxm("mul.fp32", stage.load(f, x, p), inverse)
             y.store(f, f.vxm("mul.fp32", scaled, f.read(gamma, 0, n)), 0, p, 0, n)
             stage.plan.place(f)
-
-    def reference(self, params: Params, arrays: Arrays) -> dict[str, Array]:
-        x = np.asarray(arrays["x"], np.float64)
-        scale = 1 / np.sqrt((x * x).mean(1, keepdims=True) + EPSILON)
-        return {"y": x * scale * self._column("gamma", params, arrays)}
 
 
 KERNEL = RmsNormKernel()

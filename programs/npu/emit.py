@@ -54,6 +54,16 @@ class Code:
     def free(self, *registers: Reg) -> None:
         self._free.extend(registers)
 
+    def consecutive(self, count: int) -> list[Reg]:
+        """Registers one after another, as ``vcall`` takes its arguments."""
+        numbers = {register.index for register in self._free}
+        for first in range(31 - count, 0, -1):
+            run = [Reg("x", first + i) for i in range(count)]
+            if all(r.index in numbers for r in run):
+                self._free = [r for r in self._free if r not in run]
+                return run
+        raise ValueError(f"{self.name}: no {count} scalar registers in a row are free")
+
     @contextmanager
     def temporary(self) -> Iterator[Reg]:
         """A register for the length of a block."""

@@ -251,6 +251,24 @@ def test_distributions() -> None:
     assert np.array_equal(call(load + body, x).outputs["z_"].view(np.int32), x)
 
 
+def test_quarters() -> None:
+    """Bytes widened to 32 bits and back; the mask of a packing store counts what is stored."""
+    x = np.arange(256, dtype=np.uint8)
+    wide = call("mov x6, 1024\nvld.b8.unpack4 v3, x0" + STORE, x).outputs["z_"].view(np.uint32)
+    assert np.array_equal(wide, np.arange(64))
+    narrow = "mov x6, 1024\nvld.b8.unpack4 v3, x0\npcount.b8 p1, 5\n"
+    assert call(narrow + "vst.b8.pack4 v3, x6", x, out=64).outputs["z_"].tolist() == [*range(64)]
+    result = call(narrow + "vst.b8.pack4 v3, x6, mask=p1", x, out=5)
+    assert result.outputs["z_"].tolist() == [*range(5)]
+
+
+def test_element_0_in_every_lane() -> None:
+    x = np.arange(7, 71, dtype=np.int32)
+    assert (lanes("vdup.int32 v3, v1", x).view(np.int32) == 7).all()
+    got = lanes("pcount.b32 p1, 3\nvdup.int32 v3, v1, mask=p1", x).view(np.int32)
+    assert np.array_equal(got, np.where(np.arange(64) < 3, 7, 0))
+
+
 def test_gather_and_scatter() -> None:
     x = np.arange(100, 164, dtype=np.int32)
     body = "mov x6, 1024\nvindex.int32 v1, 0\nvxor.int32 v1, v1, 63\n"

@@ -1,0 +1,297 @@
+"""Kernels over [rows, columns] on the vector sub-cores: how rows are cut into tiles.
+
+Tiles of rows go round over all vector sub-cores. x and y have a ring each, so that while V works on
+one tile MTE2 brings the next and MTE3 takes the last away; what bounds a run is HBM.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from emulator.npu.chip import NpuChip
+from isa.npu import Reg
+from isa.program import Program, Tensor
+from programs.kernel import KernelError, Params
+from programs.npu.simd import LANES, Function, Mask, Vector, lanes_bytes
+from programs.npu.tiles import Core, TileProgram
+from programs.rows import RowsMaths
+
+FLOATS = ("fp32", "fp16", "bf16", "e4m3", "e5m2", "hif8")
+TILE = 32768  # bytes of a tile of y that are worth a DMA of their own
+TOGETHER = 4  # rows that a function works on at once, to hide latencies
+
+
+def up(a: int, b: int) -> int:
+    """a / b rounded up."""
+    return -(-a // b)
+
+
+class NpuRows(RowsMaths):
+    """Formats of the kernels over rows."""
+
+    machine = "npu"
+
+    def dtypes(self, chip: NpuChip) -> tuple[str, ...]:
+        return tuple(d for d in FLOATS if d == "fp32" or d in chip.dtypes)
+
+    def checked(self, chip: NpuChip, dtype: str) -> str:
+        if dtype not in self.dtypes(chip):
+            granted = ", ".join(self.dtypes(chip))
+            raise KernelError(f"{self.name} on {chip.name} takes {granted}, not {dtype}")
+        return dtype
+
+
+@dataclass(frozen=True)
+class RowTile:
+    """How rows lie in UB: each padded to whole registers."""
+
+    rows: int  # of a tile
+    cols: int
+    x_pitch: int  # bytes
+    y_pitch: int
+    depth: int  # tiles in UB at once
+    blocks: int
+
+    @property
+    def full(self) -> int:
+        """Whole registers of a row."""
+        return self.cols // LANES
+
+    @property
+    def tail(self) -> int:
+        """Elements in the last register if it is not whole."""
+        return self.cols % LANES
+
+
+def row_tile(chip: NpuChip, x: str, y: str, rows: int, cols: int, constant: int) -> RowTile:
+    """The tile for rows of dtype x and y; `constant` bytes of UB are taken."""
+    registers = up(cols, LANES)
+    x_pitch, y_pitch = registers * lanes_bytes(x), registers * lanes_bytes(y)
+    per_worker = up(rows, chip.vectors)
+    room = int(chip.vector.ub) - constant - 1024
+    row = x_pitch + y_pitch + 4
+    for depth in (2, 1):
+        fit = room // (depth * row)
+        if fit >= 1:
+            break
+    else:
+        raise KernelError(
+            f"{chip.name}: a row of {cols:,} columns needs {row + constant + 1024:,} bytes of UB,"
+            f" it has {int(chip.vector.ub):,}"
+        )
+    most = min(fit, max(TILE // y_pitch, 1), per_worker)
+    if most > TOGETHER:
+        most -= most % TOGETHER
+    size = up(per_worker, up(per_worker, most))
+    if size > TOGETHER and up(size, TOGETHER) * TOGETHER <= fit:
+        size = up(size, TOGETHER) * TOGETHER
+    return RowTile(size, cols, x_pitch, y_pitch, depth, min(chip.vectors, up(rows, size)))
+
+
+class RowsFunction:
+    """Emits a SIMD function (x, y, rows, ...) over the rows of a tile, some at a time."""
+
+    def __init__(self, f: Function, tile: RowTile, dtype: str) -> None:
+        self.f, self.tile, self.dtype = f, tile, dtype
+        self.mask = f.mask(tile.tail) if tile.tail else None
+
+    def rows(self, body: Callable[[list[int]], None], **pitches: int) -> None:
+        """`body` for groups of rows; arguments named in `pitches` move on by so many bytes a row.
+
+        body(numbers): emit for rows 0, 1, ... of the group.
+        """
+        f = self.f
+        count = f.reg()
+        for together in (TOGETHER, 1):
+            if together > self.tile.rows:
+                continue
+            if together == 1:
+                f.op("and", count, f["rows"], TOGETHER - 1)
+            else:
+                f.op("shr", count, f["rows"], TOGETHER.bit_length() - 1)
+            with f.repeat(count):
+                body(list(range(together)))
+                for name, pitch in pitches.items():
+                    f.op("add", f[name], f[name], together * pitch)
+        f.free(count)
+
+    def cursors(self, argument: str, pitch: int, numbers: list[int]) -> list[Reg]:
+        """A register per row that walks along it."""
+        made = [self.f.reg() for _ in numbers]
+        for number, register in zip(numbers, made, strict=True):
+            self.f.op("add", register, self.f[argument], number * pitch)
+        return made
+
+    def chunks(self, visit: Callable[[Mask | None], None]) -> None:
+        """`visit` for every register of a row: whole ones in a hardware loop, the tail masked."""
+        if self.tile.full:
+            with self.f.repeat(self.tile.full):
+                visit(None)
+        if self.mask is not None:
+            with self.f.scope():
+                visit(self.mask)
+
+    def fold(
+        self,
+        numbers: list[int],
+        start: float,
+        step: Callable[[int, Vector, Vector, Mask | None], None],
+    ) -> list[Vector]:
+        """A vector per row from a number on; step(row, total, x, mask) for every register."""
+        f = self.f
+        totals = [f.fill(start) for _ in numbers]
+        at = self.cursors("x", self.tile.x_pitch, numbers)
+
+        def visit(mask: Mask | None) -> None:
+            for i in numbers:
+                step(i, totals[i], f.load(at[i], self.dtype, step=True), mask)
+
+        self.chunks(visit)
+        f.free(*at)
+        return totals
+
+    def map(self, numbers: list[int], step: Callable[[int, Vector, Mask | None], Vector]) -> None:
+        """y = step(row, x, mask), register by register."""
+        f = self.f
+        at = self.cursors("x", self.tile.x_pitch, numbers)
+        to = self.cursors("y", self.tile.y_pitch, numbers)
+
+        def visit(mask: Mask | None) -> None:
+            for i in numbers:
+                with f.scope():
+                    x = f.load(at[i], self.dtype, step=True)
+                    f.store(step(i, x, mask), to[i], step=True, mask=mask)
+
+        self.chunks(visit)
+        f.free(*at, *to)
+
+    def scaled(
+        self, numbers: list[int], step: Callable[[int, Vector], Vector], gamma: str, beta: str = ""
+    ) -> None:
+        """y = step(row, x) * gamma + beta; arguments `gamma` and `beta` are vectors [cols]."""
+        f = self.f
+        at = self.cursors("x", self.tile.x_pitch, numbers)
+        to = self.cursors("y", self.tile.y_pitch, numbers)
+        columns = [f.reg(f[name]) for name in (gamma, beta) if name]
+
+        def visit(mask: Mask | None) -> None:
+            factors = [f.load(column, step=True) for column in columns]
+            for i in numbers:
+                with f.scope():
+                    y = f.mul(step(i, f.load(at[i], self.dtype, step=True)), factors[0])
+                    if beta:
+                        y = f.add(y, factors[1])
+                    f.store(y, to[i], step=True, mask=mask)
+
+        self.chunks(visit)
+        f.free(*at, *to, *columns)
+
+
+class RowwiseKernel(NpuRows):
+    """x [rows, cols] -> y, row by row, in one SIMD function per tile."""
+
+    @abstractmethod
+    def emit(self, rows: RowsFunction) -> None:
+        """The function's body. Its arguments: x, y, rows, scratch and one per `per_column`."""
+
+    def build(self, chip: NpuChip, dtype: str, params: Params) -> Program:
+        rows, cols = int(params["rows"]), int(params["cols"])
+        program = TileProgram(chip)
+        x = program.tensor("x", self.checked(chip, dtype), (rows, cols))
+        columns = [program.tensor(name, "fp32", (cols,)) for name in self.per_column]
+        y = program.tensor("y", "fp32", (rows, cols), "out")
+        constant = len(columns) * up(cols, LANES) * LANES * 4
+        tile = row_tile(chip, dtype, "fp32", rows, cols, constant)
+        f = program.simd(self.name, "x", "y", "rows", "scratch", *self.per_column)
+        self.emit(RowsFunction(f, tile, dtype))
+        core = program.vector
+        kept = self.constants(core, columns, cols)
+        scratch = core.buffer("ub", 4 * tile.rows, "scratch")
+        parts = {n: {n: ("ub", tile.rows * pitch)}
+                 for n, pitch in (("x", tile.x_pitch), ("y", tile.y_pitch))}  # fmt: skip
+        xs = core.ring("x", ("mte2", "v"), parts["x"], tile.depth)
+        ys = core.ring("y", ("v", "mte3"), parts["y"], tile.depth)
+        with core.tiles(rows, tile.rows, tile.blocks) as (first, count):
+            with xs.stage("mte2") as slot, core.operands(pitch=tile.x_pitch) as more:
+                core.load(slot["x"], x, first, pitch=cols, n=cols, rows=count,
+                          dst_pitch=more["pitch"])  # fmt: skip
+            with xs.stage("v") as source, ys.stage("v") as target:
+                core.call(f, source["x"], target["y"], count, scratch, *kept)
+            with ys.stage("mte3") as slot:
+                core.store(y, first, slot["y"], pitch=cols, n=cols, rows=count,
+                           src_pitch=tile.y_pitch)  # fmt: skip
+            xs.advance()
+            ys.advance()
+        meta = {"kernel": self.name, "dtype": dtype, "shape": {"rows": rows, "cols": cols},
+                "tile": f"{tile.rows}x{cols}"}  # fmt: skip
+        return program.finish(tile.blocks, meta)
+
+    def constants(self, core: Core, columns: list[Tensor], cols: int) -> list[int]:
+        """Addresses in UB of the inputs [cols], loaded before the first tile."""
+        kept = []
+        for tensor in columns:
+            kept.append(core.buffer("ub", up(cols, LANES) * LANES * 4, tensor.name))
+            core.load(kept[-1], tensor, 0, n=cols)
+        if columns:
+            core.hand_over("mte2", "v", core.flags([("mte2", "v")], 1))
+        return kept
+
+
+class ElementwiseKernel(NpuRows):
+    """Inputs of equal shape -> a result of that shape; rows do not matter."""
+
+    @abstractmethod
+    def lanes(self, f: Function, *values: Vector) -> Vector:
+        """The result of 64 elements."""
+
+    def build(self, chip: NpuChip, dtype: str, params: Params) -> Program:
+        rows, cols = int(params["rows"]), int(params["cols"])
+        total = rows * cols
+        program = TileProgram(chip)
+        dtype = self.checked(chip, dtype)
+        sources = [program.tensor(n, dtype, (rows, cols)) for n in self.operands]
+        out = program.tensor(self.output, "fp32", (rows, cols), "out")
+        room = (int(chip.vector.ub) - 4096) // (2 * (4 + len(sources) * lanes_bytes(dtype) / LANES))
+        registers = up(up(total, chip.vectors), LANES)  # of a sub-core
+        most = max(min(int(room), TILE // 4) // LANES, 1)
+        size = up(registers, up(registers, most)) * LANES
+        f = program.simd(self.name, *self.operands, "to", "whole", "rest")
+        self.emit(f, dtype)
+        core = program.vector
+        taken = {n: ("ub", size * lanes_bytes(dtype) // LANES) for n in self.operands}
+        ring = core.ring("in", ("mte2", "v"), taken)
+        result = core.ring("out", ("v", "mte3"), {"y": ("ub", size * 4)})
+        blocks = min(chip.vectors, up(total, size))
+        with core.tiles(total, size, blocks) as (first, count):
+            with ring.stage("mte2") as slot:
+                for tensor in sources:
+                    core.load(slot[tensor.name], tensor, first, n=count)
+            with core.temporary() as whole, core.temporary() as rest:
+                core.op("shr", whole, count, LANES.bit_length() - 1)
+                core.op("and", rest, count, LANES - 1)
+                with ring.stage("v") as source, result.stage("v") as target:
+                    at = [source[n] for n in self.operands]
+                    core.call(f, *at, target["y"], whole, rest)
+            with result.stage("mte3") as slot:
+                core.store(out, first, slot["y"], n=count)
+            ring.advance()
+            result.advance()
+        meta = {"kernel": self.name, "dtype": dtype, "shape": {"rows": rows, "cols": cols},
+                "tile": str(size)}  # fmt: skip
+        return program.finish(blocks, meta)
+
+    def emit(self, f: Function, dtype: str) -> None:
+        """Whole registers in a hardware loop, then what is left under a mask."""
+
+        def visit(mask: Mask | None) -> None:
+            values = [f.load(f[n], dtype, step=True) for n in self.operands]
+            f.store(self.lanes(f, *values), f["to"], step=True, mask=mask)
+
+        mask = f.mask(f["rest"])
+        with f.repeat(f["whole"]):
+            visit(None)
+        f.op("min", f["rest"], f["rest"], 1)
+        with f.repeat(f["rest"]):
+            visit(mask)

@@ -1,0 +1,84 @@
+"""softmax, norms and add on the NPU against float64, for any shape and format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emulator.npu.chip import load
+from emulator.npu.machine import Machine
+from emulator.result import Result
+from programs.encoding import rounded
+from programs.kernel import KernelError
+from programs.registry import kernels
+
+ROWS = ("softmax", "rmsnorm", "layernorm", "add")
+CHIPS = {name: load(f"npu-{name}") for name in ("tiny", "950pr", "950dt", "910b")}
+
+
+def check(name: str, chip: str, dtype: str, rows: int, cols: int) -> Result:
+    kernel = kernels("npu")[name]
+    params = kernel.resolve({"rows": rows, "cols": cols})
+    arrays = kernel.inputs(params, 3)
+    encoded = kernel.encode(dtype, params, arrays)
+    made = kernel.build(CHIPS[chip], dtype, params)
+    result = Machine(CHIPS[chip]).run(made, encoded.tensors)
+    assert not result.hazards
+    got = kernel.decode(dtype, params, result.outputs, encoded)
+    # Rounding the inputs is not the kernel's error.
+    arrays = {n: rounded(x, dtype, 1) for n, x in arrays.items()}
+    for out, expected in kernel.reference(params, arrays).items():
+        np.testing.assert_allclose(got[out], expected, rtol=1e-6, atol=1e-6)
+    return result
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "e4m3"])
+@pytest.mark.parametrize("name", ROWS)
+@settings(max_examples=6, deadline=None)
+@given(rows=st.integers(1, 70), cols=st.integers(1, 300))
+def test_any_shape(name: str, dtype: str, rows: int, cols: int) -> None:
+    check(name, "tiny", dtype, rows, cols)
+
+
+@pytest.mark.parametrize("chip", ["950pr", "950dt", "910b"])
+@pytest.mark.parametrize("name", ROWS)
+def test_real_chips(name: str, chip: str) -> None:
+    check(name, chip, "fp16", 130, 200)
+
+
+def test_add_is_exact() -> None:
+    kernel = kernels("npu")["add"]
+    params = kernel.resolve({"rows": 37, "cols": 41})
+    arrays = kernel.inputs(params, 1)
+    encoded = kernel.encode("fp32", params, arrays)
+    result = Machine(CHIPS["tiny"]).run(
+        kernel.build(CHIPS["tiny"], "fp32", params), encoded.tensors
+    )
+    got = kernel.decode("fp32", params, result.outputs, encoded)["c"]
+    assert np.array_equal(got, arrays["a"] + arrays["b"])
+
+
+def timed(name: str, **given_: Any) -> Result:
+    kernel = kernels("npu")[name]
+    chip = CHIPS["950pr"]
+    return Machine(chip).run(kernel.build(chip, "fp32", kernel.resolve(given_)), mode="timing")
+
+
+def test_large_norms_wait_for_memory() -> None:
+    result = timed("rmsnorm", rows=2048, cols=2048)
+    assert result.bound == "hbm"
+    moved = 2 * 2048 * 2048 * 4
+    assert moved / result.cycles > 0.75 * 1.6e12 / 1.65e9  # of what HBM delivers
+
+
+def test_rows_that_do_not_fit() -> None:
+    kernel = kernels("npu")["softmax"]
+    with pytest.raises(KernelError, match=r"columns needs [\d,]+ bytes of UB, it has 32,768"):
+        kernel.build(CHIPS["tiny"], "fp32", kernel.resolve({"rows": 2, "cols": 5000}))
+    check("softmax", "tiny", "fp32", 3, 2500)  # one row at a time
+    with pytest.raises(KernelError, match="softmax on npu-910b takes fp32, fp16, bf16, not e4m3"):
+        kernel.build(CHIPS["910b"], "e4m3", kernel.resolve({}))
