@@ -235,10 +235,21 @@ def test_a_meeting_orders_blocks() -> None:
     again = "xset.mte3.grid 0\nxwait.mte2 0\nmov x1, y_\nload.ub.b32 x5, x1, x2"
     head = "mov x5, 1024\n"
     with pytest.raises(HazardError, match="race in GM"):
-        racers(64, head + again.replace("xset.mte3.grid 0\nxwait.mte2 0", "barrier.all"
-               ).replace("x1, x2", "x1, x6").replace("mov x1, y_", "mov x1, y_\nmov x6, 32"))
-    assert racers(64, head + again.replace("x1, x2", "x1, x6").replace(
-        "mov x1, y_", "mov x1, y_\nmov x6, 32")) > 0
+        racers(
+            64,
+            head
+            + again.replace("xset.mte3.grid 0\nxwait.mte2 0", "barrier.all")
+            .replace("x1, x2", "x1, x6")
+            .replace("mov x1, y_", "mov x1, y_\nmov x6, 32"),
+        )
+    assert (
+        racers(
+            64,
+            head
+            + again.replace("x1, x2", "x1, x6").replace("mov x1, y_", "mov x1, y_\nmov x6, 32"),
+        )
+        > 0
+    )
 
 
 def test_the_c_struct_and_the_numpy_row_agree() -> None:
