@@ -8,7 +8,7 @@ print(report)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tools.runreport import RunReport
@@ -17,8 +17,18 @@ if TYPE_CHECKING:
     from emulator.lpu.chip import LpuChip
     from isa.program import Program
     from programs.kernel import Kernel
+    from tools.accuracytable import AccuracyTable
 
-__all__ = ["RunReport", "__version__", "assemble", "chips", "kernels", "load_chip", "run"]
+__all__ = [
+    "RunReport",
+    "__version__",
+    "accuracy",
+    "assemble",
+    "chips",
+    "kernels",
+    "load_chip",
+    "run",
+]
 
 
 def run(
@@ -62,6 +72,41 @@ def run(
             check=check,
         )
     )
+
+
+def accuracy(
+    kernel: str,
+    chip: str | LpuChip | None = None,
+    dtypes: Sequence[str] | str = (),
+    *,
+    seed: int = 0,
+    overrides: Mapping[str, str] | None = None,
+    **arrays_or_params: Any,
+) -> AccuracyTable:
+    """Errors of a kernel against float64, a row for every format in `dtypes` (none: all it takes).
+
+    Arrays and parameters as in `run`. ``table.rows[i].accuracy`` holds the measures,
+    ``table.plot("errors.svg")`` draws them.
+
+    >>> table = accuracy("matmul", "lpu-tiny", ["int8", "fp16"], m=8, n=8, k=64)
+    >>> [row.accuracy.within for row in table.rows]
+    [True, True]
+    """
+    import numpy as np
+
+    from tools.accuracytable import collect
+    from tools.jobs import Request
+
+    inputs = {k: v for k, v in arrays_or_params.items() if isinstance(v, np.ndarray)}
+    request = Request(
+        target=kernel,
+        chip=chip,
+        settings={k: v for k, v in arrays_or_params.items() if k not in inputs},
+        overrides=overrides or {},
+        inputs=inputs,
+        seed=seed,
+    )
+    return collect(request, [dtypes] if isinstance(dtypes, str) else list(dtypes))
 
 
 def chips() -> list[str]:

@@ -115,6 +115,8 @@ class Kernel(ABC):
     params: ClassVar[tuple[Param, ...]]
     inputs_doc: ClassVar[Mapping[str, str]]  # input name -> shape in parameter names
     outputs_doc: ClassVar[Mapping[str, str]]
+    operand_axes: ClassVar[Mapping[str, int]] = {}  # inputs in the operand format -> block axis
+    distributions: ClassVar[tuple[str, ...]] = ()  # outputs whose rows are probabilities
 
     @abstractmethod
     def dtypes(self, chip: Any) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ class MatmulMaths(Kernel):
     summary = "c = a b; m = 1 is the decode case"
     inputs_doc: ClassVar[Mapping[str, str]] = {"a": "[m, k]", "b": "[k, n]"}
     outputs_doc: ClassVar[Mapping[str, str]] = {"c": "[m, n] fp32, or int32 for int8"}
+    operand_axes: ClassVar[Mapping[str, int]] = {"a": 1, "b": 0}
 
     def shape_params(self, arrays: Arrays) -> dict[str, int]:
         a, b = arrays["a"], arrays["b"]
@@ -31,7 +32,7 @@ class MatmulMaths(Kernel):
         return {"a": normal((m, k), seed, 0), "b": normal((k, n), seed, 1)}
 
     def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
-        return Encoded(*encode_operands(arrays, dtype, {"a": 1, "b": 0}))
+        return Encoded(*encode_operands(arrays, dtype, self.operand_axes))
 
     def decode(
         self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded

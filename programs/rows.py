@@ -29,6 +29,7 @@ class RowsMaths(Kernel):
     inputs_doc: ClassVar[Mapping[str, str]] = {"x": "[rows, cols]"}
     outputs_doc: ClassVar[Mapping[str, str]] = {"y": "[rows, cols] fp32"}
     operands: ClassVar[tuple[str, ...]] = ("x",)
+    operand_axes: ClassVar[Mapping[str, int]] = {"x": 1}
     output: ClassVar[str] = "y"
     per_column: ClassVar[Mapping[str, float]] = {}  # optional inputs [cols] and their default
 
@@ -75,6 +76,7 @@ class SoftmaxMaths(RowsMaths):
 
     name = "softmax"
     summary = "y = softmax of every row of x"
+    distributions = ("y",)
 
     def reference(self, params: Params, arrays: Arrays) -> dict[str, Array]:
         x = np.asarray(arrays["x"], np.float64)
@@ -134,6 +136,7 @@ class AddMaths(RowsMaths):
     inputs_doc: ClassVar[Mapping[str, str]] = {"a": "[rows, cols]", "b": "[rows, cols]"}
     outputs_doc: ClassVar[Mapping[str, str]] = {"c": "[rows, cols] fp32"}
     operands: ClassVar[tuple[str, ...]] = ("a", "b")
+    operand_axes: ClassVar[Mapping[str, int]] = {"a": 1, "b": 1}
     output: ClassVar[str] = "c"
 
     def reference(self, params: Params, arrays: Arrays) -> dict[str, NDArray[np.float64]]:

@@ -33,6 +33,7 @@ from tools.problem import (
 VERBS = {
     "run": ("tools.verbs.run", "Run a kernel or program: values, cycles, accuracy."),
     "cycles": ("tools.verbs.cycles", "Count cycles without values, in depth."),
+    "accuracy": ("tools.verbs.accuracy", "Errors of a kernel by number format."),
     "compare": ("tools.verbs.compare", "Run the same work on several chips, side by side."),
     "asm": ("tools.verbs.asm", "Assemble a program into an object file."),
     "disasm": ("tools.verbs.disasm", "Show the instructions of a program or word."),

@@ -41,9 +41,20 @@ def json_fields() -> str:
     from tools import record
     from tools.accuracy import Accuracy
 
+    return _models(record.Run, record.Unit, record.Memory, Accuracy, record.Host,
+                   record.HazardRecord, record.Where)  # fmt: skip
+
+
+def accuracy_fields() -> str:
+    """The models of `presil accuracy --json`; their `Accuracy` is that of a run."""
+    from tools.accuracytable import AccuracyRecord, AccuracyRow
+
+    return _models(AccuracyRecord, AccuracyRow)
+
+
+def _models(*models: type[BaseModel]) -> str:
     lines: list[str] = []
-    for model in (record.Run, record.Unit, record.Memory, Accuracy, record.Host,
-                  record.HazardRecord, record.Where):  # fmt: skip
+    for model in models:
         lines += [f"### {model.__name__}", "", str(model.__doc__).strip(), ""]
         lines += ["| field | type | meaning |", "|---|---|---|"]
         lines += [
@@ -128,6 +139,7 @@ def verbs() -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "chips": chips,
     "json": json_fields,
+    "accuracy": accuracy_fields,
     "formats": formats,
     "bounds": bounds,
     "verbs": verbs,

@@ -15,30 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def read_array(name: str, path: str) -> NDArray[Any]:
-    """The array of ``--in name=path``; formats that ``.npy`` does not know come in as codes."""
-    import numpy as np
-
-    try:
-        array = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise Problem(f"--in {name}: no file '{path}'") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise Problem(f"--in {name}: '{path}' is no .npy array: {error}") from None
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise Problem(
-            f"--in {name}: '{path}' holds several arrays",
-            help="save the one that is meant with numpy.save",
-        )
-    if array.dtype.kind == "V" and array.dtype.itemsize in (1, 2) and not array.dtype.names:
-        # numpy.save keeps only the width of an ml_dtypes array.
-        array = array.view(np.uint8 if array.dtype.itemsize == 1 else np.uint16)
-    if array.dtype.kind not in "fiub":
-        raise Problem(f"--in {name}: '{path}' holds {array.dtype}; floats or integers are needed")
-    return array
-
-
 def check_writable(option: str, path: str) -> None:
     """Refuse before a long run what could not be written after it."""
     target = Path(path)

@@ -1,13 +1,17 @@
-"""A run as one static HTML table for notebooks: no script, no external resource."""
+"""Results as static HTML tables for notebooks: no script, no external resource."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+from typing import TYPE_CHECKING
 
 from tools import advice
 from tools.runreport import RunReport
 from tools.text import count, figures, hertz, seconds
+
+if TYPE_CHECKING:
+    from tools.accuracytable import AccuracyTable
 
 _RIGHT = ' style="text-align:right"'
 
@@ -41,4 +45,25 @@ def run_html(report: RunReport) -> str:
             )
             if value is not None
         ]
+    return f"<table><caption>{escape(title)}</caption>{''.join(rows)}</table>"
+
+
+def accuracy_html(found: AccuracyTable) -> str:
+    """The main measures and verdicts, a row per combination."""
+    head = ["", "max error", "RMSE", "SQNR in dB", "max / naive", "FlashAttention", "CATLASS"]
+    rows = [_row(head, "th")]
+    for row in found.rows:
+        a = row.accuracy
+        numbers = [a.max_abs, a.rmse, a.sqnr_db, a.ratio_to_naive]
+        verdicts = [a.within, a.catlass]
+        rows.append(
+            _row(
+                [
+                    row.label,
+                    *("" if n is None else figures(n) for n in numbers),
+                    *("" if v is None else "yes" if v else "no" for v in verdicts),
+                ]
+            )
+        )
+    title = "  ".join((found.kernel, found.chip, found.data))
     return f"<table><caption>{escape(title)}</caption>{''.join(rows)}</table>"

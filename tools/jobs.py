@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from programs.kernel import Array, Arrays, Encoded, Kernel
 from tools.machines import DEFAULT_CHIP, load_chip
 from tools.problem import Problem, suggestion
+from tools.yardsticks import Yardsticks
 
 if TYPE_CHECKING:
     from isa.program import Program
@@ -142,6 +143,7 @@ class KernelJob(Job):
         self.data = self._data(request)
         self._seed = request.seed
         self._arrays: Arrays | None = None
+        self.yardsticks = Yardsticks()  # jobs with the same arrays may share one
 
     def _data(self, request: Request) -> str:
         if self._given:
@@ -172,7 +174,13 @@ class KernelJob(Job):
         return wanted
 
     @property
+    def granted(self) -> tuple[str, ...]:
+        """The formats that the kernel takes on the chip."""
+        return self.kernel.dtypes(self.chip)
+
+    @property
     def arrays(self) -> Arrays:
+        """The user's arrays, and default data for the inputs that were left out."""
         if self._arrays is None:
             missing = [name for name in self.kernel.inputs_doc if name not in self._given]
             default = self.kernel.inputs(self.params, self._seed) if missing else {}
@@ -191,16 +199,19 @@ class KernelJob(Job):
     def macs(self) -> int:
         return self.kernel.macs(self.params)
 
-    def accuracy(self, values: Arrays, encoded: Encoded) -> Accuracy | None:
+    def accuracy(
+        self, values: Arrays, encoded: Encoded, yardsticks: Yardsticks | None = None
+    ) -> Accuracy | None:
         from tools.accuracy import measure
-        from tools.tensors import as_numbers
+        from tools.tensors import clipped
 
-        numbers = as_numbers(str(self.dtype), self.arrays)
-        integers = all(array.dtype.kind in "iu" for array in numbers.values())
+        found = (yardsticks or Yardsticks()).of(self)
         return measure(
             values,
-            self.kernel.reference(self.params, numbers),
-            None if integers else self.kernel.naive(str(self.dtype), self.params, numbers),
+            found.reference,
+            found.naive,
             self.kernel.accuracy_scale(str(self.dtype), encoded),
-            integers,
+            found.integers,
+            clipped(str(self.dtype), self.kernel.operand_axes, self.arrays),
+            self.kernel.distributions,
         )

@@ -29,6 +29,31 @@ def pairs(option: str, items: Iterable[str], form: str) -> dict[str, str]:
     return found
 
 
+def names(option: str, text: str | None) -> list[str]:
+    """``a,b,c`` as a list; commas inside parentheses do not part.
+
+    >>> names("--accumulate", "exact, promote(128,fp32_seq)")
+    ['exact', 'promote(128,fp32_seq)']
+    """
+    if text is None:
+        return []
+    found: list[str] = [""]
+    depth = 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += letter
+    found = [name.strip() for name in found]
+    if not all(found):
+        raise Problem(f"{option} {text}: names with commas between them")
+    for name in found:
+        if found.count(name) > 1:
+            raise Problem(f"{option} {text}: '{name}' twice")
+    return found
+
+
 def target_options(command: F) -> F:
     """The options of every verb that runs one thing."""
     return _apply(command, (_TARGET, *_OPTIONS.values()))
@@ -40,6 +65,12 @@ def compare_options(command: F) -> F:
     return _apply(command, (_TARGETS, *(shared | {"chip": _CHIPS}).values()))
 
 
+def accuracy_options(command: F) -> F:
+    """Those of a table of errors: formats in a list, one kernel."""
+    kept = ("chip", "set", "with", "in", "seed", "json")
+    return _apply(command, (_KERNEL, _DTYPES, *(_OPTIONS[name] for name in kept)))
+
+
 def _apply(command: F, options: Iterable[Callable[[F], F]]) -> F:
     for option in reversed(tuple(options)):
         command = option(command)
@@ -49,7 +80,14 @@ def _apply(command: F, options: Iterable[Callable[[F], F]]) -> F:
 json_option = click.option(
     "--json", "json_to", metavar="FILE|-", help="Write the result as JSON; - is stdout."
 )
+IN_HELP = (
+    "An input, floats or codes in the operand's code type, from a .npy, .npz or .safetensors file;"
+    " FILE:KEY where it holds several arrays."
+)
 _TARGET = click.argument("target", metavar="KERNEL_OR_FILE", required=False)
+_KERNEL = click.argument("target", metavar="KERNEL", required=False)
+_DTYPES = click.option("--dtype", "dtypes", metavar="D,D,...",
+                       help="Operand formats; all that the kernel takes.")  # fmt: skip
 _TARGETS = click.argument("targets", metavar="KERNEL_OR_FILE...", nargs=-1)
 _CHIPS = click.option("--chip", "chips", metavar="NAME", multiple=True,
                       help="A chip or chip file; give it once for each to compare.")  # fmt: skip
@@ -61,8 +99,7 @@ _OPTIONS = {
                         help="A kernel parameter, see 'presil kernels'."),
     "with": click.option("--with", "overrides", metavar="KEY=VALUE", multiple=True,
                          help="A chip value, see 'presil chips NAME'."),
-    "in": click.option("--in", "inputs", metavar="NAME=FILE.npy", multiple=True,
-                       help="An input: floats, or codes in the operand's code type."),
+    "in": click.option("--in", "inputs", metavar="NAME=FILE", multiple=True, help=IN_HELP),
     "out": click.option("--out", "outs", metavar="NAME=FILE.npy", multiple=True,
                         help="Write an output: float32, or integers."),
     "seed": click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, metavar="N",

@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 Stage = Callable[[str], None]  # told what begins now, for a progress line
 
 
-def _silent(stage: str) -> None:
+def silent(stage: str) -> None:
     """No progress line."""
 
 
-def execute(request: Request, stage: Stage = _silent) -> RunReport:
+def execute(request: Request, stage: Stage = silent) -> RunReport:
     """Open, build, encode, run, decode, compare."""
     started = time.perf_counter()
     return execute_job(open_job(request), request, stage, started)
 
 
 def execute_job(
-    job: Job, request: Request, stage: Stage = _silent, started: float | None = None
+    job: Job, request: Request, stage: Stage = silent, started: float | None = None
 ) -> RunReport:
     """The same for a job that is open already; `started` is when its time began."""
     started = time.perf_counter() if started is None else started

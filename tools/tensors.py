@@ -139,3 +139,29 @@ def _with_scales(dtype: str, codes: Array, scales: Array) -> Array:
         return numerics.dequantize_blocks(codes, scales, dtype, axis)
     except ValueError as error:
         raise Problem(str(error)) from None
+
+
+def clipped(dtype: str, axes: Mapping[str, int], arrays: Mapping[str, Array]) -> int:
+    """Elements of the float inputs in `axes` that are beyond the largest value of the format.
+
+    In a block format that is the largest element times the block's scale, the blocks lying along
+    the axis given. int8 has a scale of its own that spares it this.
+    """
+    from emulator import numerics
+
+    count = 0
+    for name, axis in axes.items():
+        x = arrays.get(name)
+        if x is None or x.dtype.kind != "f" or dtype in QUANTISED or not x.size:
+            continue
+        top: Array
+        if dtype in numerics.BLOCK_FORMATS:
+            row = numerics.BLOCK_FORMATS[dtype]
+            blocks = numerics.quantize_blocks(x, row, axis)
+            scales = numerics.decode64(blocks.scales, row.scale) * blocks.tensor_scale
+            top = row.max_element * np.repeat(scales, row.block, axis)
+            top = top.take(range(x.shape[axis]), axis)
+        else:
+            top = np.array(numerics.get_format(dtype).max_finite)
+        count += int(np.count_nonzero(np.abs(x.astype(np.float64)) > top))
+    return count

@@ -37,6 +37,7 @@ class AttentionKernel(Kernel):
         "v": "[batch, kv_heads, kv, head_dim]",
     }  # fmt: skip
     outputs_doc: ClassVar[dict[str, str]] = {"o": "[batch, heads, seq, head_dim] fp32"}
+    operand_axes: ClassVar[dict[str, int]] = {"q": -1, "k": -1, "v": -2}
 
     def dtypes(self, chip: LpuChip) -> tuple[str, ...]:
         return tuple(d for d in chip.mxm.modes if d in P_SCALE)
@@ -95,7 +96,7 @@ class AttentionKernel(Kernel):
         }
 
     def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
-        codes, scales = encode_operands(arrays, dtype, {"q": -1, "k": -1, "v": -2})
+        codes, scales = encode_operands(arrays, dtype, self.operand_axes)
         tensors = {name: _heads_first(x) for name, x in codes.items()}
         if dtype == "int8":
             score = (

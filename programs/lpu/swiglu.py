@@ -41,6 +41,7 @@ class SwigluKernel(Kernel):
     )
     inputs_doc: ClassVar[dict[str, str]] = {"x": "[m, k]", "w_gate": "[k, n]", "w_up": "[k, n]"}
     outputs_doc: ClassVar[dict[str, str]] = {"y": "[m, n] fp32"}
+    operand_axes: ClassVar[dict[str, int]] = {"x": 1, "w_gate": 0, "w_up": 0}
 
     def dtypes(self, chip: LpuChip) -> tuple[str, ...]:
         return tuple(chip.mxm.modes)
@@ -123,8 +124,7 @@ class SwigluKernel(Kernel):
         }
 
     def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
-        axes = {"x": 1, "w_gate": 0, "w_up": 0}
-        tensors, scales = encode_operands(arrays, dtype, axes)
+        tensors, scales = encode_operands(arrays, dtype, self.operand_axes)
         if dtype == "int8":
             of_x = scales.get("x", 1.0)
             for name, weights in (("gate.scale", "w_gate"), ("gate.scale2", "w_gate"),

@@ -163,9 +163,12 @@ def test_files_that_are_no_array(call, machine, tmp_path: Path, content: bytes) 
 
 
 def test_several_arrays_or_text_are_refused(call, machine, tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", a=np.zeros(3), b=np.zeros(3))
+    np.savez(tmp_path / "a.npz", c=np.zeros(3), d=np.zeros(3))
     np.save(tmp_path / "t.npy", np.array(["x"]))
-    for name, part in (("a.npz", "several arrays"), ("t.npy", "floats or integers are needed")):
+    for name, part in (
+        ("a.npz", "holds 2 arrays, none called 'a'"),
+        ("t.npy", "floats or integers are needed"),
+    ):
         assert_diagnostic(call("run", "matmul", "--in", f"a={tmp_path / name}"), 2, part)
 
 

@@ -188,7 +188,8 @@ UNIT_FIELDS = "name count busy waits idle"
 MEMORY_FIELDS = "read_bytes write_bytes peak_bytes_per_s achieved_bytes_per_s"
 ACCURACY_FIELDS = (
     "output max_abs mean_abs rmse max_rel sqnr_db nonfinite naive_max_abs ratio_to_naive limit"
-    " exact within"
+    " exact within max_ulp mean_ulp cosine calc_diff bias saturated mare mere mare_ratio mere_ratio"
+    " rmse_ratio catlass softmax_kl row_sum_error"
 )
 HAZARD_FIELDS = "kind severity message cycle column stream where other count"
 

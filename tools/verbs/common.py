@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from tools.files import check_writable, read_array, write_arrays, write_bytes
+from tools.arrayfiles import read_array
+from tools.files import check_writable, write_arrays, write_bytes
 from tools.hazards import hazards_text
 from tools.jobs import Request
 from tools.options import pairs
@@ -36,7 +37,7 @@ class Line:
 
     def request(self, mode: str, check: bool | None, wanted: Iterable[str]) -> Request:
         """The request, with every file read that it names."""
-        files = pairs("--in", self.inputs, "name=file.npy")
+        files = pairs("--in", self.inputs, "name=file")
         return Request(
             target=self.target,
             chip=self.chip,
