@@ -100,91 +100,26 @@ cdef bint units_waited_for(Sub* s, const Op* o, Pending* q) noexcept nogil:
     return r != NULL and r.state == 1
 
 
-cdef bint grow_double(double** buffer, int64_t* size, int64_t need) noexcept nogil:
-    cdef double* grown
-    if need <= size[0]:
-        return True
-    grown = <double*> realloc(buffer[0], need * sizeof(double))
-    if grown == NULL:
-        return False
-    buffer[0] = grown
-    size[0] = need
-    return True
-
-
-cdef void decode_tile(
-    Machine* m, const uint8_t* codes, int type_, int64_t rows, int64_t cols, double* out) noexcept nogil:
+cdef int64_t chunk_of(Machine* m, int type_) noexcept nogil:
+    """Elements of k that the cube sums exactly."""
     cdef int w = width_of(type_)
-    cdef int64_t row = bytes_of(cols, w), i, j
-    if w != WIDTH_B4:
-        decode_to_f64(format_of(type_), codes, out, rows * cols)
-        return
-    for i in range(rows):
-        for j in range(cols):
-            m.unpacked[j] = <uint8_t> get(codes + i * row, j, w)
-        decode_to_f64(format_of(type_), m.unpacked, out + i * cols, cols)
-
-
-cdef inline double scale_value(uint8_t code) noexcept nogil:
-    """e8m0: 2^(code - 127), 255 is NaN."""
-    cdef double v
-    decode_to_f64(E8M0, &code, &v, 1)
-    return v
+    return m.spec.chunk << 1 if w == WIDTH_B4 else m.spec.chunk >> (w - WIDTH_B8)
 
 
 cdef void multiply(
     Machine* m, const Op* o, int64_t rows, int64_t n, int64_t k, const uint8_t* a, const uint8_t* b,
     const uint8_t* as_, const uint8_t* bs, uint8_t* c, const uint8_t* bias) noexcept nogil:
-    """c [rows, n] = or += a [rows, k] b [k, n] in exact chunks of k."""
-    cdef int64_t blocks = up(k, 32), i, j, l, first, part, chunk
-    cdef float* acc = <float*> c
-    cdef int32_t* sums = <int32_t*> c
-    cdef double v
-    cdef bint integer = o.type == TYPE_INT8
-    if not (grow_double(&m.tile_a, &m.tile_a_size, rows * k)
-            and grow_double(&m.tile_b, &m.tile_b_size, k * n)):
-        fault(m, FAULT_MEMORY, NULL, -1, -1, 0, 0, 0)
-        return
-    decode_tile(m, a, o.type, rows, k, m.tile_a)
-    decode_tile(m, b, o.type, k, n, m.tile_b)
-    if as_ != NULL:
-        for i in range(rows):
-            for l in range(blocks):
-                v = scale_value(as_[i * blocks + l])
-                for j in range(32 * l, min(32 * l + 32, k)):
-                    m.tile_a[i * k + j] *= v
-    if bs != NULL:
-        for l in range(blocks):
-            for j in range(n):
-                v = scale_value(bs[l * n + j])
-                for i in range(32 * l, min(32 * l + 32, k)):
-                    m.tile_b[i * n + j] *= v
+    """c [rows, n] = or += a [rows, k] b [k, n], the accumulator's way."""
+    cdef int64_t i
     if o.init:
         for i in range(rows):
             if bias != NULL:
                 memcpy(c + i * n * 4, bias, n * 4)
             else:
                 memset(c + i * n * 4, 0, n * 4)
-    chunk = m.spec.chunk << 1 if width_of(o.type) == WIDTH_B4 else (
-        m.spec.chunk >> (width_of(o.type) - WIDTH_B8))
-    first = 0
-    while first < k:
-        part = min(chunk, k - first)
-        if integer:
-            for i in range(rows):
-                plain_matvec(m.tile_b + first * n, m.tile_a + i * k + first, <int> part, <int> n,
-                             <int> n, m.sums)
-                for j in range(n):
-                    v = m.sums[j] + sums[i * n + j]
-                    sums[i * n + j] = 2147483647 if v > 2147483647 else (
-                        -2147483647 - 1 if v < -2147483648 else <int32_t> v)
-        else:
-            exact_matmul(m.tile_a + first, m.tile_b + first * n, rows, part, n, k, n, m.product, n,
-                         m.sums)
-            for i in range(rows * n):
-                acc[i] = acc[i] + m.product[i]
-            canonical_nan(acc, rows * n)
-        first += part
+    if not add_chunks(&m.scratch, format_of(o.type), width_of(o.type) == WIDTH_B4, rows, n, k,
+                      chunk_of(m, o.type), a, as_, b, bs, c):
+        fault(m, FAULT_MEMORY, NULL, -1, -1, 0, 0, 0)
 
 
 cdef void run_mmad(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept nogil:

@@ -16,8 +16,8 @@ cimport cython
 
 from emulator.numerics._core cimport (
     BF16, E2M1, E2M3, E3M2, E4M3, E5M2, E8M0, FP16, FP32, HIF8, INT4, INT8, INT32, UINT8,
-    canonical_nan, decode_to_f32, decode_to_f64, encode_from_f32, encode_from_f64_rounded,
-    exact_matmul, i32_to_f32, plain_matvec, sat_add_i32, vec_exp, vec_ln, vec_sqrt,
+    ProductScratch, add_chunks, canonical_nan, decode_to_f32, decode_to_f64, encode_from_f32,
+    encode_from_f64_rounded, free_scratch, i32_to_f32, sat_add_i32, vec_exp, vec_ln, vec_sqrt,
 )
 
 import numpy as np
@@ -68,9 +68,8 @@ cdef class Engine:
         if values:
             m.product_size = m.spec.sizes[SPACE_L0C] // 4 + 64
             m.product = <float*> calloc(m.product_size, sizeof(float))
-            m.sums = <double*> calloc(2 * m.product_size, sizeof(double))
             m.unpacked = <uint8_t*> calloc(4 * m.product_size, 1)
-            if m.product == NULL or m.sums == NULL or m.unpacked == NULL:
+            if m.product == NULL or m.unpacked == NULL:
                 raise MemoryError
         if m.heap.items == NULL:
             raise MemoryError
@@ -251,9 +250,7 @@ cdef class Engine:
         free(m.functions)
         free(m.cached)
         free(m.heap.items)
-        free(m.tile_a)
-        free(m.tile_b)
-        free(m.sums)
+        free_scratch(&m.scratch)
         free(m.product)
         free(m.unpacked)
 

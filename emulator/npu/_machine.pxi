@@ -37,13 +37,9 @@ cdef struct Machine:
     int64_t end
     int64_t steps
     Fault[MOST_FAULTS] faults
-    double* tile_a
-    double* tile_b
-    double* sums
+    ProductScratch scratch
     float* product
     uint8_t* unpacked
-    int64_t tile_a_size
-    int64_t tile_b_size
     int64_t product_size
     Use* uses
     Record* records

@@ -14,7 +14,7 @@ Codes in memory (`const void* codes`), one element each, never packed:
     int32    int32
 """
 
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 # The numbers are stable: they are the row numbers of `formats.FORMATS` (checked at import).
 cpdef enum Fmt:
@@ -125,6 +125,28 @@ cdef float exact_dot_strided(
     const double* a, Py_ssize_t stride_a, const double* b, Py_ssize_t stride_b,
     Py_ssize_t K) noexcept nogil
 """One output by the wide accumulator (no certificate): the definition the fast path must meet."""
+
+cdef struct ProductScratch:
+    # Buffers that add_chunks grows as it needs them: all zero at first, one for each thread.
+    void* a
+    void* b
+    void* stats
+    void* row
+    Py_ssize_t a_bytes, b_bytes, stats_bytes, row_bytes
+
+cdef bint add_chunks(
+    ProductScratch* w, int fmt, bint packed, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
+    Py_ssize_t chunk, const uint8_t* a, const uint8_t* a_scale, const uint8_t* b,
+    const uint8_t* b_scale, void* acc) noexcept nogil
+"""acc[M][N] += a[M][K] b[K][N], chunk by chunk of `chunk` along k.
+
+a, b: codes, row by row without gaps; `packed`: two 4-bit codes a byte, the low half first, rows of
+whole bytes. a_scale [M][K / 32 up], b_scale [K / 32 up][N]: e8m0 codes of blocks of 32 along k, or
+both NULL. acc: float, each chunk's exact sum rounded once, then added in float32, NaN canonical; for
+integer formats int32, saturating after each chunk. False: out of memory.
+"""
+
+cdef void free_scratch(ProductScratch* w) noexcept nogil
 
 cdef void plain_matvec(
     const double* w, const double* x, int K, int N, int ldw, double* out) noexcept nogil

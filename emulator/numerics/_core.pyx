@@ -1,11 +1,12 @@
 """The numerics core: conversions, elementary functions, exact products. C interface in _core.pxd.
 
-Five parts, included below; the functions here are the Python edge. They take contiguous arrays of
+The parts are included below; the functions here are the Python edge. They take contiguous arrays of
 the right dtype (the modules beside this one see to that) and release the GIL.
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 import numpy
 
@@ -17,6 +18,8 @@ include "_convert.pxi"
 include "_elementary.pxi"
 include "_exact.pxi"
 include "_certify.pxi"
+include "_micro.pxi"
+include "_chunks.pxi"
 include "_blocks.pxi"
 
 
