@@ -1,8 +1,8 @@
 """Chip files: load, extend, override, validate.
 
 A chip file is TOML; every value carries its unit (in the value or in the table's heading) and a
-comment ``# status: source`` with status published, derived or assumed. ``extends = "other"`` starts
-from another chip; ``--with key=value`` overrides single keys.
+comment ``# status: source`` with status published, derived, calibrated or assumed. ``extends =
+"other"`` starts from another chip; ``--with key=value`` overrides single keys.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from emulator.chip import chip_path, provenance, read_tables
 from tools.machines import load_chip, runnable_chips
 from tools.text import hertz, size
 
-STATUSES = ("published", "derived", "assumed")
+STATUSES = ("published", "derived", "calibrated", "assumed")
 _NAMES = ("class", "name", "title")  # what a chip is called needs no source
 
 

@@ -22,7 +22,8 @@ VALUE_WIDTH = 20
 def chips(name: str | None, json_to: str | None) -> None:
     """List the chips, or every value of chip NAME with its unit, status and source.
 
-    The status is published, derived (arithmetic on published figures) or assumed.
+    The status is published, derived (arithmetic on published figures), calibrated (chosen so that a
+    published measurement comes out better) or assumed.
     """
     from tools import chipinfo
     from tools.machines import runnable_chips

@@ -33,27 +33,31 @@ class Planes:
         self._schedule = schedule
         self._state = [_State() for _ in range(schedule.chip.mxm.planes)]
 
-    def load(self, fragment: Fragment, after: int = 0) -> Placement:
-        """Place a fragment whose ``lw``/``lws`` fill shadow buffers."""
+    def load(
+        self, fragment: Fragment, after: int = 0, extra: Bounds | None = None
+    ) -> Placement:  # fmt: skip
+        """Place a fragment whose ``lw``/``lws`` fill shadow buffers; `extra` as in `run`."""
         bounds = {}
         for op in fragment.ops:
             if op.name in ("lw", "lws"):
                 state = self._state[_plane(op)]
                 least = max(state.installed + 1, state.loaded if op.name == "lws" else 0)
                 bounds[op] = (least, f"weights of plane {_plane(op)} installed")
+                if extra and op in extra:
+                    bounds[op] = max(bounds[op], extra[op])
         placement = self._schedule.place(fragment, after, bounds=bounds)
         for op in bounds:
             state = self._state[_plane(op)]
             state.loaded = max(state.loaded, placement.time(op) + op.hold + op.latency)
         return placement
 
-    def install(self, plane: int) -> Placement:
+    def install(self, plane: int, after: int = 0) -> Placement:
         """Place the ``iw`` that makes the loaded weights active after the last product."""
         state = self._state[plane]
         fragment = self._schedule.fragment(f"install weights, plane {plane}")
         op = fragment.install(plane)
         late = "weights loaded" if state.loaded >= state.last_mm else "last product of old weights"
-        placement = self._schedule.place(fragment, max(state.loaded, state.last_mm), late)
+        placement = self._schedule.place(fragment, max(state.loaded, state.last_mm, after), late)
         state.installed = placement.time(op)
         state.usable = state.installed + op.latency
         return placement

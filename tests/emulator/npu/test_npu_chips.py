@@ -28,7 +28,7 @@ def test_every_value_has_a_source(name: str) -> None:
     for key in keys(tables):
         if key in ("extends", "class", "name", "title"):
             continue
-        assert re.match(r"(published|derived|assumed): \S", sources.get(key, "")), key
+        assert re.match(r"(published|derived|calibrated|assumed): \S", sources.get(key, "")), key
 
 
 def test_names() -> None:
