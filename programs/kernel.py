@@ -117,6 +117,7 @@ class Kernel(ABC):
     outputs_doc: ClassVar[Mapping[str, str]]
     operand_axes: ClassVar[Mapping[str, int]] = {}  # inputs in the operand format -> block axis
     distributions: ClassVar[tuple[str, ...]] = ()  # outputs whose rows are probabilities
+    choices: ClassVar[tuple[str, ...]] = ()  # parameters that the builder chooses if not given
 
     @abstractmethod
     def dtypes(self, chip: Any) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ VERBS = {
     "cycles": ("tools.verbs.cycles", "Count cycles without values, in depth."),
     "accuracy": ("tools.verbs.accuracy", "Errors of a kernel by number format."),
     "compare": ("tools.verbs.compare", "Run the same work on several chips, side by side."),
+    "validate": ("tools.verbs.validate", "Hold predictions against published measurements."),
     "asm": ("tools.verbs.asm", "Assemble a program into an object file."),
     "disasm": ("tools.verbs.disasm", "Show the instructions of a program or word."),
     "kernels": ("tools.verbs.kernels", "List the kernels and their parameters."),

@@ -52,6 +52,13 @@ def accuracy_fields() -> str:
     return _models(AccuracyRecord, AccuracyRow)
 
 
+def validation_fields() -> str:
+    """The models of `presil validate --json`."""
+    from tools.validation import Comparison, Summary, Validation
+
+    return _models(Validation, Comparison, Summary)
+
+
 def _models(*models: type[BaseModel]) -> str:
     lines: list[str] = []
     for model in models:
@@ -140,6 +147,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "chips": chips,
     "json": json_fields,
     "accuracy": accuracy_fields,
+    "validation": validation_fields,
     "formats": formats,
     "bounds": bounds,
     "verbs": verbs,

@@ -1,4 +1,4 @@
-"""Pictures of an accuracy table, by matplotlib, which is loaded only here."""
+"""Pictures of accuracy and validation tables, by matplotlib, which is loaded only here."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 
 from tools.files import atomic, check_writable
 from tools.problem import Problem
+from tools.published import TOTALS
 
 if TYPE_CHECKING:
     from tools.accuracytable import AccuracyTable
+    from tools.validation import Validation
 
 SUFFIXES = (".png", ".svg")
 BINS_PER_DECADE = 8
@@ -39,17 +41,50 @@ def _figure_class() -> Any:
 
 def accuracy_plot(found: AccuracyTable, path: str) -> None:
     """Errors by format as bars, and the histogram of each row's errors, on logarithmic axes."""
-    check_plot(path)
-    import matplotlib
-
-    # The same table gives the same bytes: no date, no random ids.
-    matplotlib.rcParams["svg.hashsalt"] = "presil"
-    height = 3.2 + 0.28 * len(found.rows)
-    figure = _figure_class()(figsize=(11, height), layout="constrained")
+    figure = _figure(3.2 + 0.28 * len(found.rows))
     figure.suptitle(f"{found.kernel}  {found.chip}  {found.data}", fontsize=11)
     left, right = figure.subplots(1, 2)
     _bars(left, found)
     _histogram(right, found)
+    _save(figure, path)
+
+
+def validation_plot(found: Validation, path: str) -> None:
+    """Predicted against published totals on logarithmic axes, and the error of every figure."""
+    figure = _figure(3.6 + 0.2 * len(found.rows))
+    left, right = figure.subplots(1, 2)
+    totals = [item for item in found.rows if item.measure in TOTALS]
+    for name, color in (("not calibrated", "tab:blue"), ("calibrated", "tab:gray")):
+        chosen = [item for item in totals if item.calibrated == (name == "calibrated")]
+        x, y = ([getattr(item, which) for item in chosen] for which in ("published", "predicted"))
+        left.scatter(x, y, label=name, color=color)
+    ends = [item.published for item in totals]
+    if ends:
+        left.plot([min(ends), max(ends)], [min(ends), max(ends)], color="black", linewidth=0.8)
+        left.set(xscale="log", yscale="log")
+        left.legend()
+    left.set(xlabel="published, cycles or us", ylabel="predicted")
+    left.grid(alpha=0.3)
+    at = np.arange(len(found.rows))
+    colors = ["tab:gray" if item.calibrated else "tab:blue" for item in found.rows]
+    right.barh(at, [100 * item.error for item in found.rows], color=colors)
+    right.set_yticks(at, [f"{i.kernel} {i.where.split(':')[-1]} {i.measure}" for i in found.rows])
+    right.invert_yaxis()
+    right.set_xlabel("error in %, of units in points of the run")
+    right.grid(axis="x", alpha=0.3)
+    _save(figure, path)
+
+
+def _figure(height: float) -> Any:
+    return _figure_class()(figsize=(11, height), layout="constrained")
+
+
+def _save(figure: Any, path: str) -> None:
+    """The same figure gives the same bytes: no date, no random ids."""
+    check_plot(path)
+    import matplotlib
+
+    matplotlib.rcParams["svg.hashsalt"] = "presil"
     suffix = Path(path).suffix.lower()[1:]
     metadata = {"Date": None} if suffix == "svg" else {"Software": None}
     with atomic(path) as file:

@@ -47,6 +47,7 @@ class MatmulKernel(MatmulMaths):
     """``matmul``: c [m, n] = a [m, k] b [k, n]; c is the accumulator (fp32, int32)."""
 
     machine = "npu"
+    choices = ("tile", "blocks")
     params = (
         Param("m", 512, "rows of a"),
         Param("n", 512, "columns of b"),
