@@ -32,12 +32,40 @@ class Label:
     index: int | None = None
 
 
-class Code:
-    """One section in the making."""
+class Words:
+    """One section in the making: instructions and labels."""
+
+    last = "end"  # what every program or function ends with
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._words: list[tuple[str, dict[str, Any]]] = []
+
+    def __call__(self, mnemonic: str, **values: Any) -> None:
+        """Append an instruction; a `Label` stands for its word."""
+        self._words.append((mnemonic, values))
+
+    def label(self) -> Label:
+        return Label()
+
+    def bind(self, label: Label) -> None:
+        label.index = len(self._words)
+
+    def section(self) -> Section:
+        """The encoded section; every label must be bound."""
+        words = bytearray()
+        for mnemonic, values in self._words:
+            resolved = {k: _index(v) if isinstance(v, Label) else v for k, v in values.items()}
+            word = NPU.encode(Instruction(NPU.row(mnemonic), resolved))
+            words += word.to_bytes(16, "little")
+        return Section(self.name, bytes(words))
+
+
+class Code(Words):
+    """A section with scalar instructions: a core's program, or a SIMD function."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
         self._free = [Reg("x", i) for i in range(31, 0, -1)]
 
     # ---- registers -------------------------------------------------------------------------------
@@ -73,10 +101,6 @@ class Code:
 
     # ---- instructions ----------------------------------------------------------------------------
 
-    def __call__(self, mnemonic: str, **values: Any) -> None:
-        """Append an instruction; a `Label` stands for its word."""
-        self._words.append((mnemonic, values))
-
     def mov(self, dst: Reg, value: Value) -> None:
         if isinstance(value, Reg):
             self("add", dst=dst, a=value, b=0)
@@ -95,12 +119,6 @@ class Code:
         return self.op("mul", dst, a, factor)
 
     # ---- control ---------------------------------------------------------------------------------
-
-    def label(self) -> Label:
-        return Label()
-
-    def bind(self, label: Label) -> None:
-        label.index = len(self._words)
 
     def branch(self, cond: str, a: Reg, b: Value, to: Label) -> None:
         self("br", cond=cond, a=a, b=b, target=to)
@@ -137,17 +155,6 @@ class Code:
         """`dst` goes on when `src` has done what it was given so far."""
         self.raise_flag(src, dst, number)
         self.await_flag(src, dst, number)
-
-    # ---- the end ---------------------------------------------------------------------------------
-
-    def section(self) -> Section:
-        """The encoded section; every label must be bound."""
-        words = bytearray()
-        for mnemonic, values in self._words:
-            resolved = {k: _index(v) if isinstance(v, Label) else v for k, v in values.items()}
-            word = NPU.encode(Instruction(NPU.row(mnemonic), resolved))
-            words += word.to_bytes(16, "little")
-        return Section(self.name, bytes(words))
 
 
 def _index(label: Label) -> int:

@@ -29,6 +29,7 @@ from programs.kernel import KernelError
 from programs.npu.buffers import FLAGS, Buffers, Ring
 from programs.npu.emit import Code, Value
 from programs.npu.simd import Function
+from programs.npu.simt import Threads
 
 WIDTHS = {4: "b4", 8: "b8", 16: "b16", 32: "b32"}
 
@@ -104,8 +105,11 @@ class Core(Code):
             yield first, size
         self.free(first, size)
 
-    def call(self, function: Function, *arguments: Value) -> None:
-        """Run a SIMD function on V; arguments by position."""
+    def call(self, function: Function | Threads, *arguments: Value, dcache: int = 0) -> None:
+        """Run a function on V; arguments by position.
+
+        `dcache` is what a SIMT function has of UB to cache global memory, in KiB; 0 is the least.
+        """
         if len(arguments) != len(function.arguments):
             wanted = ", ".join(function.arguments)
             raise ValueError(f"{function.name} takes ({wanted}), not {len(arguments)} arguments")
@@ -114,7 +118,12 @@ class Core(Code):
             self.mov(register, argument)
         number = self.program.number(function)
         first = frame[0] if frame else Reg("x", 0)
-        self("vcall", fn=number, first=first, count=len(frame))
+        launch: dict[str, int] = {}
+        if isinstance(function, Threads):
+            assert self.program.chip.simt is not None
+            least = int(self.program.chip.simt.dcache_least) // 1024
+            launch = {"threads": function.threads, "dcache": dcache or least}
+        self("vcall", fn=number, first=first, count=len(frame), **launch)
         self.free(*frame)
 
     # ---- global memory ---------------------------------------------------------------------------
@@ -170,7 +179,7 @@ class TileProgram:
         self.tensors: list[Tensor] = []
         self._end = 0
         self._cores: dict[str, Core] = {}
-        self._functions: list[Function] = []
+        self._functions: list[Function | Threads] = []
 
     @property
     def vector(self) -> Core:
@@ -193,10 +202,28 @@ class TileProgram:
 
     def simd(self, name: str, *arguments: str) -> Function:
         """A new SIMD function."""
-        self._functions.append(Function(name, *arguments))
-        return self._functions[-1]
+        function = Function(name, *arguments)
+        self._functions.append(function)
+        return function
 
-    def number(self, function: Function) -> int:
+    def simt(self, name: str, *arguments: str, threads: int) -> Threads:
+        """A new SIMT function for launches of so many threads; `KernelError` if they are too many.
+
+        A thread has as many registers as that leaves.
+        """
+        simt = self.chip.simt
+        if simt is None:
+            raise KernelError(f"{self.chip.name} has no SIMT mode")
+        if not 1 <= threads <= simt.threads:
+            raise KernelError(
+                f"{self.chip.name} runs 1 to {simt.threads:,} threads a block, not {threads:,}"
+            )
+        registers = max(n for most, n in simt.registers.items() if threads <= int(most))
+        function = Threads(name, *arguments, registers=registers, threads=threads)
+        self._functions.append(function)
+        return function
+
+    def number(self, function: Function | Threads) -> int:
         """What ``vcall`` calls it."""
         return self._functions.index(function)
 
@@ -215,7 +242,7 @@ class TileProgram:
     def finish(self, blocks: int, meta: Mapping[str, Any]) -> Program:
         """The program; every section gets its last word."""
         for code in (*self._cores.values(), *self._functions):
-            code("end")
+            code(code.last)
         cores = [self._cores[k].section() for k in ("cube", "vector") if k in self._cores]
         functions = [f.section() for f in self._functions]
         return Program("npu", self.chip.name, (*cores, *functions), tuple(self.tensors),
