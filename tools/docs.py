@@ -54,9 +54,9 @@ def accuracy_fields() -> str:
 
 def validation_fields() -> str:
     """The models of `presil validate --json`."""
-    from tools.validation import Comparison, Summary, Validation
+    from tools.validation import Comparison, Effect, Summary, Validation
 
-    return _models(Validation, Comparison, Summary)
+    return _models(Validation, Comparison, Summary, Effect)
 
 
 def _models(*models: type[BaseModel]) -> str:

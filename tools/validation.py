@@ -26,6 +26,22 @@ from tools.units import own_time
 SCHEMA = 1
 
 
+class Effect(BaseModel):
+    """What raising one chip value does to one row's first total (`tools.sensitivity`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    where: str = Field(description="table and line")
+    measure: str = Field(description="the total that changed")
+    key: str = Field(description="the chip value, as for --with")
+    status: str = Field(description="published, derived, calibrated or assumed")
+    value: str = Field(description="its value")
+    raised: str = Field(description="the value that it was raised to")
+    elasticity: float = Field(
+        description="change of the total in % for each % by which the value was raised"
+    )
+
+
 class Comparison(BaseModel):
     """One measured figure and its prediction."""
 
@@ -71,6 +87,9 @@ class Validation(BaseModel):
     schema_: Literal[1] = Field(alias="schema", default=1, description="version of this format")
     rows: list[Comparison] = Field(description="in the order of the tables")
     summary: list[Summary] = Field(description="calibrated figures apart from the others")
+    effects: list[Effect] | None = Field(
+        default=None, description="with --sensitivity: what moves each row most, strongest first"
+    )
 
     def to_json(self) -> str:
         """One JSON document."""

@@ -22,7 +22,7 @@ def page(found: Validation) -> list[Any]:
     for item in found.rows:
         groups.setdefault((item.kernel, item.chip), {}).setdefault(item.where, []).append(item)
     tables = [_table("  ".join(title), list(rows.values())) for title, rows in groups.items()]
-    return sections(*tables, _summaries(found.summary))
+    return sections(*tables, _summaries(found.summary), _effects(found))
 
 
 def _table(title: str, rows: list[list[Comparison]]) -> list[RenderableType]:
@@ -74,3 +74,20 @@ def _summaries(summaries: list[Summary]) -> list[RenderableType]:
     ]  # fmt: skip
     head = ["Absolute errors", "figures", "median", "weighted mean", "worst"]
     return [table(head, indent(rows))] if rows else []
+
+
+def _effects(found: Validation) -> list[RenderableType]:
+    """The rows again, each with what moves it most."""
+    if found.effects is None:
+        return []
+    names = {item.where: f"{item.kernel} {_setting(item)}" for item in found.rows}
+    lines: list[list[str]] = []
+    for where, name in names.items():
+        own = [effect for effect in found.effects if effect.where == where]
+        for text, effect in zip_longest(textwrap.wrap(name, SETTING_WIDTH), own):
+            cells = [""] * 4
+            if effect is not None:
+                cells = [effect.key, effect.value, f"{effect.elasticity:+.3f} %", effect.status]
+            lines.append([text or "", *cells])
+    head = ["What moves a row most", "1 % more of", "now", "gives", ""]
+    return [table(head, indent(lines), left=(0, 1, 4))]

@@ -68,6 +68,8 @@ class LstmPlan:
 
     def __init__(self, chip: LpuChip, hidden: int, batch: int, schedule: str) -> None:
         mode = chip.mode("int8")
+        if mode.planes != 1:
+            raise KernelError(f"lstm does not fit {chip.name}: int8 takes {mode.planes} planes")
         if chip.mxm.planes != len(GATES) or chip.mem.slices < 4 * GROUPS + ROWS_AT:
             raise KernelError(
                 f"lstm does not fit {chip.name}: needs {len(GATES)} planes and"

@@ -14,11 +14,13 @@ from tools.options import json_option
 @click.option("--with", "overrides", metavar="KEY=VALUE", multiple=True,
               help="A chip value, see 'presil chips NAME'; goes with --chip.")  # fmt: skip
 @json_option
+@click.option("--sensitivity", is_flag=True,
+              help="Also find the five chip values that move each row most; takes a while.")
 @click.option("--plot", "plot_to", metavar="FILE.png|svg",
               help="Draw predicted against published.")  # fmt: skip
 def validate(
     tables: tuple[str, ...], chip: str | None, kernel: str | None, overrides: tuple[str, ...],
-    json_to: str | None, plot_to: str | None,
+    sensitivity: bool, json_to: str | None, plot_to: str | None,
 ) -> None:  # fmt: skip
     """Run every row of the tables that come with Presil, or of your own, and print the errors.
 
@@ -40,8 +42,8 @@ def validate(
     from tools.validationpage import page
     from tools.verbs.output import put_text
 
-    if overrides and chip is None:
-        raise Problem("--with changes a chip: say which with --chip")
+    if overrides and (chip is None or sensitivity):
+        raise Problem("--with goes with --chip, and not with --sensitivity")
     if json_to not in (None, "-"):
         check_writable("--json", str(json_to))
     if plot_to is not None:
@@ -52,6 +54,10 @@ def validate(
     chosen = choose(rows, chip, kernel)
     with Progress("validate") as progress:
         found = compare(chosen, pairs("--with", overrides, "key=value"), progress)
+        if sensitivity:
+            from tools.sensitivity import effects
+
+            found = found.model_copy(update={"effects": effects(chosen, progress)})
     if plot_to is not None:
         from tools.plot import validation_plot
 
