@@ -1,8 +1,9 @@
 """Keeps the generated parts of README and docs/ current: ``python -m tools.docs``.
 
 A generated part stands between ``<!-- begin NAME -->`` and ``<!-- end -->``. NAME is a key of
-`PARTS`, or ``$ presil ...``, which stands for what that command prints. ``--check`` changes nothing
-and exits with 1 where a page is out of date.
+`PARTS`, or ``$ presil ...``, which stands for what that command prints. Those that begin with
+``slow`` take minutes and are left as they are without ``--slow``. ``--check`` changes nothing and
+exits with 1 where a page is out of date.
 """
 
 from __future__ import annotations
@@ -172,9 +173,18 @@ def part(name: str) -> str:
     return command_output(name) if name.startswith("$ ") else PARTS[name]()
 
 
-def current(text: str) -> str:
-    """A page with every generated part made anew."""
-    return _PART.sub(lambda m: f"{m[1]}\n{part(m[2])}\n\n{m[3]}", text)
+SLOW = "slow "
+
+
+def current(text: str, slow: bool = False) -> str:
+    """A page with every generated part made anew, slow ones only if asked for."""
+
+    def fresh(match: re.Match[str]) -> str:
+        if match[2].startswith(SLOW) and not slow:
+            return match[0]
+        return f"{match[1]}\n{part(match[2].removeprefix(SLOW))}\n\n{match[3]}"
+
+    return _PART.sub(fresh, text)
 
 
 def main(words: list[str]) -> int:
@@ -182,7 +192,7 @@ def main(words: list[str]) -> int:
     stale = 0
     for path in pages():
         text = path.read_text()
-        fresh = current(text)
+        fresh = current(text, "--slow" in words)
         if fresh != text:
             stale += 1
             print(f"{path.relative_to(ROOT)}: {'out of date' if '--check' in words else 'written'}")

@@ -1,4 +1,4 @@
-"""What moves a prediction most: each value of the chip is raised by a tenth and the row run again."""
+"""What moves a prediction most: every chip value is raised by a tenth and the row run again."""
 
 from __future__ import annotations
 

@@ -18,6 +18,13 @@ def test_generated_parts_are_current(page: Path) -> None:
     assert docs.current(text) == text, f"{page.name} is out of date: python -m tools.docs"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_slow_parts_are_current(page: Path) -> None:
+    text = page.read_text()
+    assert docs.current(text, slow=True) == text, f"{page.name}: python -m tools.docs --slow"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
@@ -28,7 +35,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_parts_are_known_and_closed(page: Path) -> None:
     text = page.read_text()
-    names = re.findall(r"<!-- begin (.+?) -->", text)
+    names = [n.removeprefix(docs.SLOW) for n in re.findall(r"<!-- begin (.+?) -->", text)]
     assert text.count("<!-- end -->") == len(names)
     assert all(name in docs.PARTS or name.startswith("$ presil ") for name in names)
 
@@ -45,3 +52,10 @@ def test_stale_pages_are_named_and_rewritten(
     assert docs.main([]) == 0
     assert page.read_text() == "a\n<!-- begin sample -->\n\nnew\n\n<!-- end -->\nz\n"
     assert docs.main(["--check"]) == 0
+
+
+def test_slow_parts_wait_until_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(docs.PARTS, "sample", lambda: "new")
+    page = "<!-- begin slow sample -->\nold\n<!-- end -->"
+    assert docs.current(page) == page
+    assert "new" in docs.current(page, slow=True)
