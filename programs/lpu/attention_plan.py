@@ -25,6 +25,7 @@ import numpy as np
 from emulator.lpu.chip import LpuChip
 from isa.program import Digit, Layout, Tensor
 from isa.table import BYTES_OF
+from programs.attention import P_FORMAT, P_SCALE
 from programs.encoding import accumulator, is_block_scaled
 from programs.kernel import KernelError
 from programs.lpu.floor import FEED
@@ -33,10 +34,6 @@ from programs.lpu.tiles import Layouts, RowTiles, Shape3, WeightTiles, cdiv, ope
 
 LOG2E = 1.4426950408889634
 
-# What p (0..1) is multiplied with before it is rounded, so that small ones keep their digits. The
-# row sum is made of the same rounded values, so the factor cancels.
-P_SCALE = {"int8": 127.0, "e4m3": 256.0, "e5m2": 256.0, "mxfp8": 256.0, "fp16": 1.0, "bf16": 1.0}
-P_FORMAT = {"mxfp8": "e4m3"}
 ONE_CODE = {"int8": 0x01, "e4m3": 0x38, "e5m2": 0x3C, "mxfp8": 0x38, "fp16": 0x3C00, "bf16": 0x3F80}
 
 

@@ -107,14 +107,20 @@ class Ring:
     @contextmanager
     def stage(self, pipe: str) -> Iterator[Slot]:
         """The slot while `pipe` works on it: from the stage before to the stage behind."""
-        here = self.stages.index(pipe)
-        before = self.stages[here - 1]
-        behind = self.stages[(here + 1) % len(self.stages)]
-        with self._number() as flag:
-            self.core.await_flag(before, pipe, flag)
+        self.begin(pipe)
         slot = Slot(self)
         yield slot
         slot.release()
+        self.end(pipe)
+
+    def begin(self, pipe: str) -> None:
+        """`pipe` waits for the stage before; `stage` in two halves, for what spans a loop."""
+        with self._number() as flag:
+            self.core.await_flag(self.stages[self.stages.index(pipe) - 1], pipe, flag)
+
+    def end(self, pipe: str) -> None:
+        """`pipe` is done with the slot."""
+        behind = self.stages[(self.stages.index(pipe) + 1) % len(self.stages)]
         with self._number() as flag:
             self.core.raise_flag(pipe, behind, flag)
 

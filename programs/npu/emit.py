@@ -74,7 +74,8 @@ class Code(Words):
         """A scalar register that nobody uses, with a value if one is given."""
         if not self._free:
             raise ValueError(f"{self.name}: all 31 scalar registers are in use")
-        register = self._free.pop()
+        register = min(self._free, key=lambda r: r.index)  # keeps runs for `consecutive`
+        self._free.remove(register)
         if value is not None:
             self.mov(register, value)
         return register
@@ -155,6 +156,14 @@ class Code(Words):
         """`dst` goes on when `src` has done what it was given so far."""
         self.raise_flag(src, dst, number)
         self.await_flag(src, dst, number)
+
+    def count_up(self, src: str, scope: str, number: Value) -> None:
+        """When `src` has done what it was given so far: one more for the scope's sub-cores."""
+        self("xset", src=src, scope=scope, id=number)
+
+    def await_count(self, dst: str, number: Value) -> None:
+        """`dst` waits until this sub-core's counted flag is at least 1, and takes 1 off."""
+        self("xwait", dst=dst, id=number)
 
 
 def _index(label: Label) -> int:

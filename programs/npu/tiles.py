@@ -227,9 +227,16 @@ class TileProgram:
         """What ``vcall`` calls it."""
         return self._functions.index(function)
 
-    def tensor(self, name: str, dtype: str, shape: tuple[int, ...], role: str = "in") -> Tensor:
+    def constant(self, name: str, dtype: str, shape: tuple[int, ...], data: bytes) -> Tensor:
+        """A tensor whose codes are part of the program."""
+        return self.tensor(name, dtype, shape, "const", data)
+
+    def tensor(
+        self, name: str, dtype: str, shape: tuple[int, ...], role: str = "in",
+        data: bytes | None = None,
+    ) -> Tensor:  # fmt: skip
         """The next tensor of global memory."""
-        tensor = Tensor(name, dtype, shape, role, at(self._end))
+        tensor = Tensor(name, dtype, shape, role, at(self._end), data=data)
         self.tensors.append(tensor)
         self._end = -(-(self._end + tensor_bytes(tensor)) // ALIGNMENT) * ALIGNMENT
         capacity = int(self.chip.hbm.capacity)

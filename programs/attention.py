@@ -1,0 +1,127 @@
+"""What attention is on every machine: o = softmax(q k^T / sqrt(head_dim)) v.
+
+Each machine class adds its builder; parameters, inputs, formats, reference and yardstick are here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from programs.data import minilm
+from programs.encoding import encode_operands
+from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, normal
+from programs.naive import attention_reference, naive_attention
+
+SHAPE = ("batch", "heads", "kv_heads", "seq", "kv", "head_dim", "causal")
+
+# What p (0..1) is multiplied with before it is rounded, so that small ones keep their digits. The
+# row sum carries the same factor, so it cancels.
+P_SCALE = {
+    "int8": 127.0, "e4m3": 256.0, "e5m2": 256.0, "hif8": 256.0, "mxfp8": 256.0, "fp16": 1.0,
+    "bf16": 1.0,
+}  # fmt: skip
+P_FORMAT = {"mxfp8": "e4m3"}  # where it is not the operands' own
+
+
+def parameters(head_dim_most: int) -> tuple[Param, ...]:
+    """The parameters of ``attention`` on a machine with heads of at most that width."""
+    return (
+        Param("batch", 1, "sequences"),
+        Param("heads", 12, "query heads"),
+        Param("kv_heads", None, "key heads (default: heads)"),
+        Param("seq", 256, "queries"),
+        Param("kv", None, "keys (default: seq)"),
+        Param("head_dim", 32, "elements of a head", most=head_dim_most),
+        Param("causal", 0, "1: query i sees key j iff j <= i + kv - seq", least=0, most=1),
+    )
+
+
+class AttentionMaths(Kernel):
+    """``attention``: grouped-query heads, causal or not; seq = 1 is decode."""
+
+    name = "attention"
+    summary = "o = softmax(q k^T / sqrt(head_dim)) v; seq = 1 is decode"
+    inputs_doc: ClassVar[Mapping[str, str]] = {
+        "q": "[batch, heads, seq, head_dim]", "k": "[batch, kv_heads, kv, head_dim]",
+        "v": "[batch, kv_heads, kv, head_dim]",
+    }  # fmt: skip
+    outputs_doc: ClassVar[Mapping[str, str]] = {"o": "[batch, heads, seq, head_dim] fp32"}
+    operand_axes: ClassVar[Mapping[str, int]] = {"q": -1, "k": -1, "v": -2}
+    score_factor: ClassVar[float] = 1.0  # log2 e where the machine takes powers of 2
+
+    def shape_params(self, arrays: Arrays) -> dict[str, int]:
+        q, k, v = (arrays[n] if arrays[n].ndim == 4 else arrays[n][None] for n in "qkv")
+        if q.ndim != 4 or k.shape != v.shape or k.ndim != 4 or q.shape[::3] != k.shape[::3]:
+            raise KernelError(
+                f"q is [batch, heads, seq, head_dim], k and v [batch, kv_heads, kv, head_dim];"
+                f" these are {q.shape}, {k.shape}, {v.shape}"
+            )
+        names = ("batch", "heads", "seq", "head_dim")
+        return dict(zip(names, q.shape, strict=True)) | {"kv_heads": k.shape[1], "kv": k.shape[2]}
+
+    def complete(self, params: dict[str, Any]) -> dict[str, Any]:
+        # Nothing but `causal` given: the packaged real tensors.
+        params["real"] = int(set(params) <= {"causal"})
+        params = super().complete(params)
+        params.setdefault("kv_heads", params["heads"])
+        params.setdefault("kv", params["seq"])
+        if params["heads"] % params["kv_heads"]:
+            raise KernelError(
+                f"heads is a multiple of kv_heads, and {params['heads']} is none of"
+                f" {params['kv_heads']}"
+            )
+        if params["causal"] and params["seq"] > params["kv"]:
+            raise KernelError(
+                f"causal attention needs seq <= kv, not seq={params['seq']} kv={params['kv']}"
+            )
+        return params
+
+    def inputs(self, params: Params, seed: int) -> dict[str, Array]:
+        if params.get("real"):
+            return minilm()
+        b, d = params["batch"], params["head_dim"]
+        keys = (b, params["kv_heads"], params["kv"], d)
+        return {
+            "q": normal((b, params["heads"], params["seq"], d), seed, 0),
+            "k": normal(keys, seed, 1),
+            "v": normal(keys, seed, 2),
+        }
+
+    def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
+        """Heads of the whole batch in one axis; int8 scales of scores and values as tensors."""
+        codes, scales = encode_operands(arrays, dtype, self.operand_axes)
+        tensors = {name: x.reshape(-1, *x.shape[-2:]) for name, x in codes.items()}
+        if dtype == "int8":
+            score = scales.get("q", 1.0) * scales.get("k", 1.0) * self.score_factor
+            score /= math.sqrt(params["head_dim"])
+            tensors["score.scale"] = np.array([score], np.float32)
+            tensors["value.scale"] = np.array([scales.get("v", 1.0)], np.float32)
+        if P_SCALE[dtype] != 1.0:
+            scales["p"] = 1 / P_SCALE[dtype]
+        return Encoded(tensors, scales)
+
+    def decode(
+        self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded
+    ) -> dict[str, Array]:
+        shape = tuple(params[n] for n in ("batch", "heads", "seq", "head_dim"))
+        return {"o": outputs["o"].view(np.float32).reshape(shape)}
+
+    def reference(self, params: Params, arrays: Arrays) -> dict[str, Array]:
+        q, k, v = (_batched(arrays[n]) for n in "qkv")
+        return {"o": attention_reference(q, k, v, bool(params["causal"]))}
+
+    def naive(self, dtype: str, params: Params, arrays: Arrays) -> dict[str, Array]:
+        q, k, v = (_batched(arrays[n]) for n in "qkv")
+        return {"o": naive_attention(q, k, v, dtype, bool(params["causal"]))}
+
+    def macs(self, params: Params) -> int:
+        sizes = (params[n] for n in ("batch", "heads", "seq", "kv", "head_dim"))
+        return 2 * math.prod(int(s) for s in sizes)
+
+
+def _batched(x: Array) -> Array:
+    return x if x.ndim == 4 else x[None]
