@@ -72,12 +72,10 @@ cdef void run_load0(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexce
     dst = local(m, s, space, q.x[0], row, rows, row, True, q.op, p.slot, &p.clock)
     if src == NULL or dst == NULL:
         return
-    for i in range(src_rows):
-        if o.transpose:
-            for j in range(rows):
-                put(dst + j * row, i, w, get(src + i * pitch, j, w))
-        else:
-            memcpy(dst + i * row, src + i * pitch, row)
+    if o.transpose:
+        defer_turn(m, s, q.op, w, dst, src, rows, src_rows, row, pitch, 0)
+    else:
+        defer_copy(m, s, q.op, dst, src, row, rows, row, pitch)
 
 
 # ---- M -------------------------------------------------------------------------------------------
@@ -106,20 +104,18 @@ cdef int64_t chunk_of(Machine* m, int type_) noexcept nogil:
     return m.spec.chunk << 1 if w == WIDTH_B4 else m.spec.chunk >> (w - WIDTH_B8)
 
 
-cdef void multiply(
-    Machine* m, const Op* o, int64_t rows, int64_t n, int64_t k, const uint8_t* a, const uint8_t* b,
-    const uint8_t* as_, const uint8_t* bs, uint8_t* c, const uint8_t* bias) noexcept nogil:
-    """c [rows, n] = or += a [rows, k] b [k, n], the accumulator's way."""
+cdef void do_mmad(Machine* m, Worker* h, const Op* o, const Work* w) noexcept nogil:
+    """c [rows, n] = or += a [rows, k] b [k, n]: begins the sums, then adds the accumulator's way."""
     cdef int64_t i
     if o.init:
-        for i in range(rows):
-            if bias != NULL:
-                memcpy(c + i * n * 4, bias, n * 4)
+        for i in range(w.rows):
+            if w.bias != NULL:
+                memcpy(w.dst + i * w.n * 4, w.bias, w.n * 4)
             else:
-                memset(c + i * n * 4, 0, n * 4)
-    if not add_chunks(&m.scratch, format_of(o.type), width_of(o.type) == WIDTH_B4, rows, n, k,
-                      chunk_of(m, o.type), a, as_, b, bs, c):
-        fault(m, FAULT_MEMORY, NULL, -1, -1, 0, 0, 0)
+                memset(w.dst + i * w.n * 4, 0, w.n * 4)
+    if not add_chunks(&h.scratch, format_of(o.type), width_of(o.type) == WIDTH_B4, w.rows, w.n, w.k,
+                      chunk_of(m, o.type), w.src, w.scales, w.other, w.other_scales, w.dst):
+        h.failed = 1
 
 
 cdef void run_mmad(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept nogil:
@@ -128,6 +124,7 @@ cdef void run_mmad(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcep
     cdef int w = width_of(o.type), i
     cdef int64_t row_a = bytes_of(k, w), row_b = bytes_of(n, w), size = rows * n * 4
     cdef Region* r
+    cdef Work* work
     cdef uint8_t* a
     cdef uint8_t* b
     cdef uint8_t* c
@@ -170,16 +167,20 @@ cdef void run_mmad(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcep
     c = local(m, s, SPACE_L0C, q.x[0], size, 1, 0, True, q.op, p.slot, &p.clock)
     if m.stop or c == NULL or a == NULL or b == NULL:
         return
-    multiply(m, o, rows, n, k, a, b, as_, bs, c, bias)
+    work = defer(m, s, WORK_MMAD, q.op)
+    if work != NULL:
+        work.dst, work.src, work.other, work.bias = c, a, b, bias
+        work.scales, work.other_scales = as_, bs
+        work.rows, work.n, work.k = rows, n, k
 
 
 # ---- FIX -----------------------------------------------------------------------------------------
 
 cdef void convert_row(
-    Machine* m, const Op* o, const uint8_t* src, int64_t n, const float* scales, bint channel,
+    Worker* h, const Op* o, const uint8_t* src, int64_t n, const float* scales, bint channel,
     uint8_t* out) noexcept nogil:
     """One row of L0C in the output's format."""
-    cdef float* f = m.product
+    cdef float* f = h.row
     cdef int64_t i
     cdef bint integer = o.type == TYPE_INT32
     if integer and o.to == TYPE_INT32 and scales == NULL:
@@ -213,21 +214,50 @@ cdef void add_row(const Op* o, uint8_t* into, const uint8_t* row, int64_t n) noe
     canonical_nan(<float*> into, n)
 
 
+cdef void do_fix(Worker* h, const Op* o, const Work* w) noexcept nogil:
+    cdef const float* scales = NULL
+    cdef int64_t i
+    if w.scaled:
+        scales = <const float*> w.scales if w.scaled == 2 else &w.factor
+    for i in range(w.rows):
+        if o.add:
+            convert_row(h, o, w.src + i * w.src_pitch, w.n, scales, o.channel, h.codes)
+            add_row(o, w.dst + i * w.dst_pitch, h.codes, w.n)
+        else:
+            convert_row(h, o, w.src + i * w.src_pitch, w.n, scales, o.channel,
+                        w.dst + i * w.dst_pitch)
+
+
+cdef void defer_fix(
+    Machine* m, Sub* s, int op, uint8_t* dst, const uint8_t* src, int64_t n, int64_t rows,
+    int64_t dst_pitch, int64_t src_pitch, const uint8_t* scales, uint32_t factor) noexcept nogil:
+    """Rows of L0C to their place."""
+    cdef Work* w
+    cdef const Op* o = &m.ops[op]
+    if src == NULL or dst == NULL or rows <= 0 or n <= 0:
+        return
+    w = defer(m, s, WORK_FIX, op)
+    if w != NULL:
+        w.dst, w.src, w.n, w.rows = dst, src, n, rows
+        w.dst_pitch, w.src_pitch, w.scales = dst_pitch, src_pitch, scales
+        w.scaled = 0 if not o.scale else 2 if o.channel else 1
+        memcpy(&w.factor, &factor, 4)
+
+
 cdef void run_fix(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept nogil:
     """0 dst 1 src 2 m 3 n 4 src_pitch 5 dst_pitch 6 scale (-1: none) 7 sub; x[8] its value."""
     cdef int64_t rows = q.x[2], n = q.x[3], src_pitch = q.x[4] if q.x[4] else n * 4
     cdef int w = width_of(o.to), half, halves = 2 if o.split else 1
     cdef int64_t row = bytes_of(n, w), dst_pitch = q.x[5] if q.x[5] else row
-    cdef int64_t own, ready, i, part, first
+    cdef int64_t own, ready, i, part, first, begun
     cdef double rate = m.spec.l0c_gm
     cdef uint8_t* src
     cdef uint8_t* dst = NULL
-    cdef uint8_t* line
-    cdef const float* scales = NULL
-    cdef float factor
-    cdef uint32_t bits
+    cdef uint8_t* start = NULL
+    cdef const uint8_t* scales = NULL
     cdef Region* r = NULL
     cdef Sub* target
+    cdef uint64_t at
     if rows < 0 or n < 0 or (o.add and (o.space != SPACE_GM or w != WIDTH_B32)):
         fault(m, FAULT_SHAPE, s, q.op, -1, rows, n, 0)
         return
@@ -256,14 +286,8 @@ cdef void run_fix(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept
     p.done_at = max(p.done_at, p.free_at)
     # ---- what
     src = local(m, s, SPACE_L0C, q.x[1], n * 4, rows, src_pitch, False, q.op, p.slot, &p.clock)
-    if q.x[6] >= 0:
-        if o.channel:
-            scales = <const float*> local(m, s, SPACE_L1, q.x[8], n * 4, 1, 0, False, q.op, p.slot,
-                                          &p.clock)
-        else:
-            bits = <uint32_t> q.x[8]
-            memcpy(&factor, &bits, 4)
-            scales = &factor
+    if q.x[6] >= 0 and o.channel:
+        scales = local(m, s, SPACE_L1, q.x[8], n * 4, 1, 0, False, q.op, p.slot, &p.clock)
     if o.space == SPACE_GM:
         note_global(m, s, p, True, q.x[0], row, rows, dst_pitch, q.op)
     for half in range(halves):
@@ -273,19 +297,24 @@ cdef void run_fix(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept
             target = s if o.space == SPACE_L1 else s + 1 + (half if o.split else q.x[7])
             dst = local(m, target, o.space, q.x[0], row, part, dst_pitch, True, q.op, p.slot,
                         &p.clock)
+            if not m.stop:
+                defer_fix(m, s, q.op, dst, src + first * src_pitch if src != NULL else NULL, n, part,
+                         dst_pitch, src_pitch, scales, <uint32_t> q.x[8])
+            continue
+        begun = 0
         for i in range(part):
-            line = dst + i * dst_pitch
-            if o.space == SPACE_GM:
-                if o.add:
-                    global_row(m, s, <uint64_t> (q.x[0] + (first + i) * dst_pitch), row, False, q.op)
-                line = dst = global_row(
-                    m, s, <uint64_t> (q.x[0] + (first + i) * dst_pitch), row, True, q.op)
+            at = <uint64_t> (q.x[0] + (first + i) * dst_pitch)
+            if o.add:
+                global_row(m, s, at, row, False, q.op)
+            dst = global_row(m, s, at, row, True, q.op)
             if m.stop:
                 return
-            if src == NULL or dst == NULL:
-                continue
-            if o.add:
-                convert_row(m, o, src + (first + i) * src_pitch, n, scales, o.channel, m.unpacked)
-                add_row(o, line, m.unpacked, n)
-            else:
-                convert_row(m, o, src + (first + i) * src_pitch, n, scales, o.channel, line)
+            if i == 0:
+                start = dst
+            elif dst != start + (i - begun) * dst_pitch:  # these rows lie in another tensor
+                defer_fix(m, s, q.op, start, src + (first + begun) * src_pitch, n, i - begun,
+                         dst_pitch, src_pitch, scales, <uint32_t> q.x[8])
+                begun, start = i, dst
+        if part > 0 and src != NULL:
+            defer_fix(m, s, q.op, start, src + (first + begun) * src_pitch, n, part - begun,
+                     dst_pitch, src_pitch, scales, <uint32_t> q.x[8])

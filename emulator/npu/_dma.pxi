@@ -50,9 +50,10 @@ cdef void run_load(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcep
     cdef int64_t out_row = bytes_of(cols, w), pitch = q.x[5] if q.x[5] else out_row
     cdef int64_t src_plane = q.x[7] if q.x[7] else rows * src_pitch
     cdef int64_t dst_plane = q.x[8] if q.x[8] else high * pitch
-    cdef int64_t i, j, plane
+    cdef int64_t i, first, plane
     cdef uint8_t* dst
     cdef const uint8_t* src
+    cdef const uint8_t* start = NULL
     if n < 0 or rows < 0 or cols < out_n or high < out_rows:
         fault(m, FAULT_SHAPE, s, op, -1, cols, high, 0)
         return
@@ -62,33 +63,59 @@ cdef void run_load(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcep
         note_global(m, s, p, False, q.x[1] + plane * src_plane, row, rows, src_pitch, op)
         dst = local(m, s, space, q.x[0] + plane * dst_plane, out_row, high, pitch, True, op, p.slot,
                     &p.clock)
+        first = 0
         for i in range(rows if row else 0):
             src = global_row(m, s, <uint64_t> (q.x[1] + plane * src_plane + i * src_pitch), row,
                              False, op)
             if m.stop:
                 return
-            if dst == NULL or src == NULL:
-                continue
-            if o.transpose:
-                for j in range(n):
-                    put(dst + j * pitch, i, w, get(src, j, w))
-            else:
-                memcpy(dst + i * pitch, src, row)
+            if i == 0:
+                start = src
+            elif src != start + (i - first) * src_pitch:  # these rows lie in another tensor
+                defer_rows(m, s, op, dst, start, n, first, i, pitch, src_pitch)
+                first, start = i, src
         if dst == NULL:
             continue
-        for i in range(high):
-            fill(dst + i * pitch, out_n if i < out_rows else 0, cols, w, <uint64_t> q.x[11])
+        if row:
+            defer_rows(m, s, op, dst, start, n, first, rows, pitch, src_pitch)
+        if cols > out_n or high > out_rows:
+            defer_fill(m, s, op, dst, out_n, cols, out_rows, high, pitch, <uint64_t> q.x[11])
+
+
+cdef void defer_rows(
+    Machine* m, Sub* s, int op, uint8_t* dst, const uint8_t* src, int64_t n, int64_t first,
+    int64_t end, int64_t dst_pitch, int64_t src_pitch) noexcept nogil:
+    """Rows `first` to `end` of a load, n elements each; the first of them at `src`."""
+    cdef const Op* o = &m.ops[op]
+    if dst == NULL or src == NULL:
+        return
+    if o.transpose:
+        defer_turn(m, s, op, o.width, dst, src, n, end - first, dst_pitch, src_pitch, first)
+    else:
+        defer_copy(m, s, op, dst + first * dst_pitch, src, bytes_of(n, o.width), end - first,
+                  dst_pitch, src_pitch)
+
+
+cdef void defer_fill(
+    Machine* m, Sub* s, int op, uint8_t* dst, int64_t n, int64_t cols, int64_t rows, int64_t high,
+    int64_t pitch, uint64_t pad) noexcept nogil:
+    """The padding of a load around its `rows` rows of n elements."""
+    cdef Work* w = defer(m, s, WORK_FILL, op)
+    if w != NULL:
+        w.dst, w.n, w.cols, w.k, w.rows = dst, n, cols, rows, high
+        w.dst_pitch, w.width, w.pad = pitch, m.ops[op].width, pad
 
 
 cdef void run_store(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept nogil:
     cdef int op = q.op, w = o.width
     cdef int64_t n = q.x[2], rows = q.x[3] if q.x[3] else 1, planes = q.x[6] if q.x[6] else 1
-    cdef int64_t row = bytes_of(n, w), i, plane
+    cdef int64_t row = bytes_of(n, w), i, plane, first
     cdef int64_t src_pitch = q.x[4] if q.x[4] else row, dst_pitch = q.x[5] if q.x[5] else row
     cdef int64_t src_plane = q.x[7] if q.x[7] else rows * src_pitch
     cdef int64_t dst_plane = q.x[8] if q.x[8] else rows * dst_pitch
     cdef uint8_t* src
     cdef uint8_t* dst = NULL
+    cdef uint8_t* start = NULL
     cdef Sub* cube = s - 1 - s.number
     cdef int64_t took
     if n < 0 or rows < 0:
@@ -113,11 +140,23 @@ cdef void run_store(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexce
                         op, p.slot, &p.clock)
         if o.space == SPACE_GM:
             note_global(m, s, p, True, q.x[0] + plane * dst_plane, row, rows, dst_pitch, op)
+        first = 0
         for i in range(rows if row else 0):
             if o.space == SPACE_GM:
                 dst = global_row(
                     m, s, <uint64_t> (q.x[0] + plane * dst_plane + i * dst_pitch), row, True, op)
             if m.stop:
                 return
-            if src != NULL and dst != NULL:
-                memcpy(dst if o.space == SPACE_GM else dst + i * dst_pitch, src + i * src_pitch, row)
+            if src == NULL or dst == NULL or o.space == SPACE_L1:
+                continue
+            if i == 0:
+                start = dst
+            elif dst != start + (i - first) * dst_pitch:  # these rows lie in another tensor
+                defer_copy(m, s, op, start, src + first * src_pitch, row, i - first, dst_pitch,
+                          src_pitch)
+                first, start = i, dst
+        if src != NULL and dst != NULL and row:
+            if o.space == SPACE_L1:
+                start = dst
+            defer_copy(m, s, op, start, src + first * src_pitch, row, rows - first, dst_pitch,
+                      src_pitch)

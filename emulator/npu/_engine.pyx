@@ -1,7 +1,7 @@
 """The NPU's event loop: sub-cores, pipes, flags, memories, in C structs and without the GIL.
 
 Read in this order: _state.pxi (what there is), _run.pxi (what happens), _account.pxi (why a pipe did
-not work), _flags.pxi, _dma.pxi, _cube.pxi, _races.pxi, _gm.pxi (the seam to the memory system).
+not work), _flags.pxi, _dma.pxi, _cube.pxi, _races.pxi, _work.pxi (values that wait), _gm.pxi (the seam to the memory system).
 `emulator.npu.machine` is the Python side.
 """
 
@@ -20,6 +20,8 @@ from emulator.numerics._core cimport (
     encode_from_f64_rounded, free_scratch, i32_to_f32, sat_add_i32, vec_exp, vec_ln, vec_sqrt,
 )
 
+from threading import Thread
+
 import numpy as np
 
 include "_state.pxi"
@@ -29,6 +31,7 @@ include "_machine.pxi"
 include "_races.pxi"
 include "_races_global.pxi"
 include "_gm.pxi"
+include "_work.pxi"
 include "_flags.pxi"
 include "_scalar.pxi"
 include "_dma.pxi"
@@ -51,7 +54,8 @@ cdef class Engine:
     cdef Machine m
     cdef list kept
 
-    def __cinit__(self, spec, ops, functions, sections, tensors, blocks, kind, values, strict):
+    def __cinit__(self, spec, ops, functions, sections, tensors, blocks, kind, values, strict,
+                  int threads, int most_work):
         cdef Machine* m = &self.m
         memset(m, 0, sizeof(Machine))
         self.kept = [ops]
@@ -66,11 +70,8 @@ cdef class Engine:
         m.heap.capacity = 1024
         m.heap.items = <Event*> calloc(m.heap.capacity, sizeof(Event))
         if values:
-            m.product_size = m.spec.sizes[SPACE_L0C] // 4 + 64
-            m.product = <float*> calloc(m.product_size, sizeof(float))
-            m.unpacked = <uint8_t*> calloc(4 * m.product_size, 1)
-            if m.product == NULL or m.unpacked == NULL:
-                raise MemoryError
+            self._work(threads)
+            m.most_work = most_work
         if m.heap.items == NULL:
             raise MemoryError
 
@@ -158,7 +159,8 @@ cdef class Engine:
                 granules = size // GRANULE + 1
                 t.last_write = <int32_t*> malloc(granules * sizeof(int32_t))
                 t.last_read = <int32_t*> malloc(granules * sizeof(int32_t))
-                if t.last_write == NULL or t.last_read == NULL:
+                t.mixed = <int32_t*> calloc(granules, sizeof(int32_t))
+                if t.last_write == NULL or t.last_read == NULL or t.mixed == NULL:
                     raise MemoryError
                 memset(t.last_write, 255, granules * sizeof(int32_t))
                 memset(t.last_read, 255, granules * sizeof(int32_t))
@@ -242,6 +244,7 @@ cdef class Engine:
         for i in range(m.tensor_count if m.tensors != NULL else 0):
             free(m.tensors[i].last_write)
             free(m.tensors[i].last_read)
+            free(m.tensors[i].mixed)
         free(m.subs)
         free(m.uses)
         free(m.records)
@@ -250,14 +253,64 @@ cdef class Engine:
         free(m.functions)
         free(m.cached)
         free(m.heap.items)
-        free_scratch(&m.scratch)
-        free(m.product)
-        free(m.unpacked)
+        for i in range(m.spec.cores if m.tapes != NULL else 0):
+            free(m.tapes[i].items)
+        for i in range(m.worker_count if m.workers != NULL else 0):
+            free_scratch(&m.workers[i].scratch)
+            free(m.workers[i].row)
+            free(m.workers[i].codes)
+        free(m.tapes)
+        free(m.workers)
+
+    def _work(self, int threads):
+        """Tapes of the cores, and what each host thread needs to work them off."""
+        cdef Machine* m = &self.m
+        cdef int64_t size = m.spec.sizes[SPACE_L0C] // 4 + 64
+        cdef int i
+        m.tapes = <Tape*> calloc(m.spec.cores, sizeof(Tape))
+        m.workers = <Worker*> calloc(threads, sizeof(Worker))
+        if m.tapes == NULL or m.workers == NULL:
+            raise MemoryError
+        m.worker_count = threads
+        m.segment = m.first_segment = 1
+        for i in range(threads):
+            m.workers[i].row = <float*> calloc(size, sizeof(float))
+            m.workers[i].codes = <uint8_t*> calloc(size, sizeof(float))
+            if m.workers[i].row == NULL or m.workers[i].codes == NULL:
+                raise MemoryError
 
     def run(self):
         """Run to the end or to the first fault; the GIL is free meanwhile."""
+        cdef Machine* m = &self.m
+        while True:
+            with nogil:
+                run_machine(m)
+            if m.pending and not m.stop:
+                self._catch_up()
+            if not m.pause or m.stop:
+                return
+            m.pause = 0
+
+    def _catch_up(self):
+        """Work off the tapes on all threads, this one among them."""
+        cdef Machine* m = &self.m
+        cdef int i
+        m.taken = m.done = 0
+        others = [Thread(target=self._help, args=(i,)) for i in range(1, m.worker_count)]
+        for thread in others:
+            thread.start()
+        self._help(0)
+        for thread in others:
+            thread.join()
         with nogil:
-            run_machine(&self.m)
+            forget(m)
+        for i in range(m.worker_count):
+            if m.workers[i].failed:
+                raise MemoryError
+
+    def _help(self, int number):
+        with nogil:
+            work_along(&self.m, &self.m.workers[number])
 
     def faults(self):
         """(kind, row, other row, sub-core, cycle, a, b, c, count) of every fault."""

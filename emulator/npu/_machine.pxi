@@ -37,10 +37,17 @@ cdef struct Machine:
     int64_t end
     int64_t steps
     Fault[MOST_FAULTS] faults
-    ProductScratch scratch
-    float* product
-    uint8_t* unpacked
-    int64_t product_size
+    Tape* tapes             # of cores: work on values that waits, see _work.pxi
+    Worker* workers         # of host threads; the first is the one that runs the events
+    int32_t worker_count
+    int32_t pending         # items on all tapes
+    int32_t segment         # that new items belong to
+    int32_t first_segment   # of those that wait
+    int32_t most_work       # items on all tapes together, before they are worked off
+    int32_t pause           # there are so many
+    int32_t started
+    int64_t taken           # tickets for a core's part of a segment: given out, and done
+    int64_t done
     Use* uses
     Record* records
     int32_t record_count
@@ -164,6 +171,12 @@ cdef Tensor* global_tensor(Machine* m, uint64_t address) noexcept nogil:
             m.last_tensor = i
             return t
     return NULL
+
+
+cdef bint read_only(Machine* m, uint64_t address) noexcept nogil:
+    """Whether nothing ever writes there."""
+    cdef Tensor* t = global_tensor(m, address)
+    return t == NULL or not t.writable
 
 
 cdef uint8_t* global_row(

@@ -21,6 +21,7 @@ cdef int new_record(Machine* m, const Access* a, int sub, int epoch) noexcept no
     m.records[m.record_count].access = a[0]
     m.records[m.record_count].sub = sub
     m.records[m.record_count].epoch = epoch
+    m.records[m.record_count].segment = m.segment
     m.record_count += 1
     return m.record_count - 1
 
@@ -64,6 +65,9 @@ cdef void note_global(
         g = (a.lo + i * a.pitch - <int64_t> t.base) // GRANULE
         last = (a.lo + i * a.pitch + a.row - 1 - <int64_t> t.base) // GRANULE
         while g <= last:
+            if m.values and keep_apart(m, t, &a, s.core, g, record):
+                m.segment += 1
+                m.records[record].segment = m.segment
             collide(m, s, &a, &p.clock, t.last_write[g])
             if write:
                 collide(m, s, &a, &p.clock, t.last_read[g])

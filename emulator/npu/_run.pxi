@@ -167,6 +167,10 @@ cdef void execute(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept
         if o.unit:
             wake_pipe(m, s, &s.pipes[PIPE_M], m.now)
     elif o.code == OP_VCALL:
+        if m.functions[o.fn].simt:
+            bring_up_all(m)
+        else:
+            bring_up(m, s)
         run_vcall(m, s, p, o, q)
     used(m, q.op, p.busy - before)
 
@@ -276,9 +280,12 @@ cdef bint scalar_control(Machine* m, Sub* s, int op) noexcept nogil:
         size = scalar_bytes(o.width) if o.code == OP_LD else 1 << (o.width - 1)
         p.clock.at[p.slot] += 1
         if o.space == SPACE_GM:
+            if not read_only(m, <uint64_t> address):
+                bring_up_all(m)
             note_global(m, s, p, o.code == OP_ST, address, size, 1, 0, op)
             at = global_row(m, s, <uint64_t> address, size, o.code == OP_ST, op)
         else:
+            bring_up(m, s)
             at = local(m, s, SPACE_UB, address, size, 1, 0, o.code == OP_ST, op, p.slot, &p.clock)
         if o.code == OP_LD:
             if o.dst:
@@ -422,19 +429,20 @@ cdef void deadlock(Machine* m) noexcept nogil:
 
 
 cdef void run_machine(Machine* m) noexcept nogil:
-    """From the first block to the last one's end, or to the first fault."""
+    """From where it stands to the last block's end, to a fault, or until the tapes are full."""
     cdef Event e
     cdef Sub* s
     cdef Pipe* p
     cdef int i, j
-    for i in range(m.sub_count):
+    for i in range(0 if m.started else m.sub_count):
         s = &m.subs[i]
         if m.kind == 0 or m.kind == 1:
             if s.vector == 0:
                 start_block(m, i)
         elif s.vector:
             start_block(m, i)
-    while m.heap.count and not m.stop:
+    m.started = 1
+    while m.heap.count and not m.stop and not m.pause:
         e = heap_pop(&m.heap)
         m.now = e.time
         s = &m.subs[e.sub]
@@ -458,6 +466,8 @@ cdef void run_machine(Machine* m) noexcept nogil:
             settle(m, s)
         elif e.kind == EV_BLOCK:
             start_block(m, e.sub)
+    if m.pause and not m.stop:
+        return
     if m.finished < m.blocks and not m.stop:
         deadlock(m)
     if m.stop:

@@ -182,11 +182,49 @@ cdef struct Tensor:         # of global memory, in ascending base order
     int32_t writable
     int32_t* last_write     # record of the last access to each granule, -1 none; NULL: read only
     int32_t* last_read
+    int32_t* mixed          # segment in which several cores touched the granule, see _work.pxi
 
 cdef struct Record:         # of an access to a writable tensor, for the race detector
     Access access
     int32_t sub
     int32_t epoch           # meetings of all blocks that the sub-core has passed
+    int32_t segment         # of the tapes, see _work.pxi
+
+cdef enum:                  # work on values that can wait, see _work.pxi
+    WORK_COPY, WORK_TURN, WORK_FILL, WORK_MMAD, WORK_FIX
+
+cdef struct Work:
+    int32_t kind
+    int32_t op              # row of the program
+    int32_t segment
+    int32_t width           # of elements
+    uint8_t* dst
+    const uint8_t* src      # M: L0A
+    const uint8_t* other    # M: L0B
+    const uint8_t* scales   # M: of L0A; FIX: of the columns, in L1, or NULL
+    const uint8_t* other_scales
+    const uint8_t* bias
+    float factor            # FIX: the one scale
+    int32_t scaled          # FIX: 0 not, 1 by `factor`, 2 by `scales`
+    int64_t rows
+    int64_t n               # COPY: bytes of a row, else elements
+    int64_t k               # M; FILL: rows that hold something; TURN: first column of the output
+    int64_t cols            # FILL: elements of a row with those filled in
+    int64_t src_pitch
+    int64_t dst_pitch
+    uint64_t pad
+
+cdef struct Tape:           # of a core
+    Work* items
+    int32_t count
+    int32_t capacity
+    int32_t at              # the first that is still to do
+
+cdef struct Worker:         # what a host thread needs for itself
+    ProductScratch scratch
+    float* row              # of L0C
+    uint8_t* codes          # the same as bytes
+    int32_t failed          # out of memory
 
 cdef struct Use:            # of one word of the program
     int64_t issued

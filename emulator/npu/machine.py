@@ -7,6 +7,7 @@ Decoding happens once per program: `prepare` does it, and `run` takes what it re
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from isa.program import Program
 
 MODES = ("full", "timing")
 POLICIES = ("error", "warn")
+MOST_WORK = 1 << 16  # pieces of work on values that wait, about 10 MB of them
 
 
 class Machine:
@@ -53,12 +55,14 @@ class Machine:
         *,
         mode: str = "full",
         hazards: str = "error",
+        threads: int | None = None,
     ) -> Result:
         """Run a program on `tensors`: codes of every input, by name.
 
         `mode` "timing" computes no tensor values and needs no tensors; `hazards` "warn" goes on
-        after races, reads of unwritten memory and flags raised twice. Raises `HazardError` and
-        `globals.LayoutError`.
+        after races, reads of unwritten memory and flags raised twice. Values are computed on
+        `threads` host threads, by default one for each CPU; no result depends on it. Raises
+        `HazardError` and `globals.LayoutError`.
         """
         if mode not in MODES:
             raise ValueError(f"no mode '{mode}'; modes: {', '.join(MODES)}")
@@ -71,6 +75,7 @@ class Machine:
         engine = Engine(
             spec(self.chip), prepared.ops, list(prepared.functions), prepared.sections,
             [p.row() for p in placed], prepared.blocks, prepared.kind, values, hazards == "error",
+            threads or host_threads(), MOST_WORK,
         )  # fmt: skip
         engine.run()
         names = [(p.tensor.name, p.base, p.size) for p in placed]
@@ -87,6 +92,13 @@ class Machine:
             prepared, engine.accounts(), engine.uses(), engine.totals(), found, mode=mode,
             outputs=outputs,
         )  # fmt: skip
+
+
+def host_threads() -> int:
+    """CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def spec(chip: NpuChip) -> dict[str, Any]:
