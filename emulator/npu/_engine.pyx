@@ -1,11 +1,13 @@
 """The NPU's event loop: sub-cores, pipes, flags, memories, in C structs and without the GIL.
 
 Read in this order: _state.pxi (what there is), _run.pxi (what happens), _account.pxi (why a pipe did
-not work), _flags.pxi, _dma.pxi, _cube.pxi, _races.pxi, _work.pxi (values that wait), _gm.pxi (the seam to the memory system).
+not work), _flags.pxi, _dma.pxi, _cube.pxi, _races.pxi, _work.pxi (values that wait), _gm.pxi (the
+seam to the memory system); for SIMD functions _simd_state.pxi, _vcall.pxi, _simd_time.pxi,
+_simd_memory.pxi, _simd_lanes.pxi.
 `emulator.npu.machine` is the Python side.
 """
 
-from libc.math cimport INFINITY, ceil, fabs, fabsf, fmaf, rint, trunc
+from libc.math cimport INFINITY, ceil, fabs, fabsf, rint, trunc
 from libc.stdint cimport (
     int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t,
 )
@@ -36,8 +38,9 @@ include "_flags.pxi"
 include "_scalar.pxi"
 include "_dma.pxi"
 include "_cube.pxi"
-include "_simd_state.pxi"
 include "_simd_lanes.pxi"
+include "_simd_time.pxi"
+include "_simd_memory.pxi"
 include "_vcall.pxi"
 include "_run.pxi"
 
@@ -65,7 +68,8 @@ cdef class Engine:
         self._tensors(tensors)
         self._subs(sections)
         m.simd = <Simd*> calloc(1, sizeof(Simd))
-        if m.simd == NULL:
+        m.called = <Called*> calloc(CALLS, sizeof(Called))
+        if m.simd == NULL or m.called == NULL:
             raise MemoryError
         m.heap.capacity = 1024
         m.heap.items = <Event*> calloc(m.heap.capacity, sizeof(Event))
@@ -109,6 +113,7 @@ cdef class Engine:
         elif name == "banks": c.banks = value
         elif name == "interleave": c.interleave = value
         elif name == "sub_bank": c.sub_bank = value
+        elif name == "window": c.window = value
         elif name == "arithmetic": c.ports[PORT_ARITHMETIC] = value
         elif name == "loads": c.ports[PORT_LOAD] = value
         elif name == "stores": c.ports[PORT_STORE] = value
@@ -139,7 +144,8 @@ cdef class Engine:
         if m.functions == NULL:
             raise MemoryError
         for i in range(m.function_count):
-            m.functions[i].first, m.functions[i].end, m.functions[i].simt = functions[i]
+            (m.functions[i].first, m.functions[i].end, m.functions[i].simt, m.functions[i].fixed,
+             m.functions[i].depends) = functions[i]
 
     def _tensors(self, tensors):
         """[(base, codes uint8 or None, size, valid uint8 or None, writable)], ascending."""
@@ -249,6 +255,7 @@ cdef class Engine:
         free(m.uses)
         free(m.records)
         free(m.simd)
+        free(m.called)
         free(m.tensors)
         free(m.functions)
         free(m.cached)

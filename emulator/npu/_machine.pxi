@@ -1,6 +1,6 @@
 # The machine as one struct, its faults, and access to local and global memory. Part of _engine.pyx.
 
-include "_simd_state_types.pxi"
+include "_simd_state.pxi"
 
 cdef enum:
     ATOMICS = 1024          # sectors that the atomic units tell apart
@@ -9,10 +9,13 @@ cdef struct Function:
     int32_t first       # row of the program
     int32_t end
     int32_t simt
+    int32_t fixed       # its times depend on no value, only on arguments
+    uint32_t depends    # on which of them
 
 cdef struct Machine:
     Spec spec
     Simd* simd              # the one function that runs just now
+    Called* called          # CALLS of them
     Heap heap
     Op* ops
     int64_t op_count

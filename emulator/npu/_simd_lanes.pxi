@@ -1,5 +1,32 @@
 # What SIMD instructions compute, lane by lane. Part of _engine.pyx.
 
+cdef extern from *:
+    """
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+__attribute__((target_clones("arch=haswell", "default")))
+#endif
+/* d = a * b + d, each rounded once: the same bits with and without the CPU's instruction. */
+static void presil_fused(int n, float *d, const float *a, const float *b) {
+    for (int i = 0; i < n; i++) d[i] = __builtin_fmaf(a[i], b[i], d[i]);
+}
+    """
+    void presil_fused(int n, float* d, const float* a, const float* b) noexcept nogil
+
+cdef uint8_t[VBYTES] ALL_ONES
+cdef uint8_t[VBYTES] ALL_ZEROS
+memset(ALL_ONES, 1, VBYTES)
+memset(ALL_ZEROS, 0, VBYTES)
+
+
+cdef inline const uint8_t* known_of(const Simd* f, int r) noexcept nogil:
+    """A byte per byte of a register: whether somebody has written it."""
+    if f.state[r] == K_ALL:
+        return ALL_ONES
+    elif f.state[r] == K_BYTES:
+        return f.known[r]
+    return ALL_ZEROS
+
+
 cdef inline int lane_bytes(int type_) noexcept nogil:
     """Bytes of an element in a register; codes of 4 and 6 bits take one."""
     if type_ == TYPE_FP32 or type_ == TYPE_INT32 or type_ == TYPE_UINT32:
@@ -90,8 +117,7 @@ cdef void float_lanes(int code, int n, float* d, const float* a, const float* b)
         for i in range(n):
             d[i] = smaller(a[i], b[i])
     elif code == OP_VMADD:
-        for i in range(n):
-            d[i] = fmaf(a[i], b[i], d[i])
+        presil_fused(n, d, a, b)
     elif code == OP_VNEG:
         for i in range(n):
             d[i] = -a[i]
@@ -143,6 +169,41 @@ cdef int64_t int_lane(int code, int64_t a, int64_t b, int type_) noexcept nogil:
     return a if a > 0 else 0     # VRELU
 
 
+cdef bint word_lanes(int code, int type_, uint32_t* d, const uint32_t* a, const uint32_t* b) noexcept nogil:
+    """The commonest operations on 32-bit integers at once; False: another one."""
+    cdef int i, n = VBYTES // 4
+    if code == OP_VADD:
+        for i in range(n):
+            d[i] = a[i] + b[i]
+    elif code == OP_VSUB:
+        for i in range(n):
+            d[i] = a[i] - b[i]
+    elif code == OP_VAND:
+        for i in range(n):
+            d[i] = a[i] & b[i]
+    elif code == OP_VOR:
+        for i in range(n):
+            d[i] = a[i] | b[i]
+    elif code == OP_VXOR:
+        for i in range(n):
+            d[i] = a[i] ^ b[i]
+    elif code == OP_VSHL:
+        for i in range(n):
+            d[i] = a[i] << (b[i] & 31) if b[i] < 32 else 0
+    elif code == OP_VSHR and type_ == TYPE_UINT32:
+        for i in range(n):
+            d[i] = a[i] >> (b[i] & 31) if b[i] < 32 else 0
+    elif code == OP_VMAX and type_ == TYPE_INT32:
+        for i in range(n):
+            d[i] = <uint32_t> max(<int32_t> a[i], <int32_t> b[i])
+    elif code == OP_VMIN and type_ == TYPE_INT32:
+        for i in range(n):
+            d[i] = <uint32_t> min(<int32_t> a[i], <int32_t> b[i])
+    else:
+        return False
+    return True
+
+
 cdef void number_to(int type_, int64_t payload, int kind, uint8_t* out) noexcept nogil:
     """A number of the word, or a scalar register's low bits, as one element of a type."""
     cdef float f
@@ -164,21 +225,54 @@ cdef inline bint takes_part(const uint8_t* mask, int i) noexcept nogil:
 
 
 cdef void write_lanes(
-    uint8_t* dst, uint8_t* known, const uint8_t* made, const uint8_t* made_known,
-    const uint8_t* mask, bint merge, int bytes_) noexcept nogil:
+    Simd* f, int r, const uint8_t* made, const uint8_t* made_known, const uint8_t* mask, bint merge,
+    int bytes_) noexcept nogil:
     """Put a result into its register: lanes outside the mask become 0 or stay."""
     cdef int i, n = VBYTES // bytes_
+    cdef bint all_ = made_known == ALL_ONES
+    cdef uint8_t* dst = f.v[r]
+    cdef uint8_t* known = f.known[r]
     if mask == NULL:
-        memcpy(dst, made, VBYTES)
-        memcpy(known, made_known, VBYTES)
+        if made != dst:
+            memcpy(dst, made, VBYTES)
+        f.state[r] = K_ALL if all_ else K_BYTES
+        if not all_:
+            memcpy(known, made_known, VBYTES)
         return
-    for i in range(n):
-        if mask[i]:
-            memcpy(dst + i * bytes_, made + i * bytes_, bytes_)
-            memcpy(known + i * bytes_, made_known + i * bytes_, bytes_)
-        elif not merge:
-            memset(dst + i * bytes_, 0, bytes_)
-            memset(known + i * bytes_, 1, bytes_)
+    if merge:
+        all_ = all_ and f.state[r] == K_ALL
+    if not all_:
+        if merge and known_of(f, r) != known:
+            memcpy(known, known_of(f, r), VBYTES)
+        for i in range(VBYTES):
+            if mask[i // bytes_]:
+                known[i] = made_known[i]
+            elif not merge:
+                known[i] = 1
+    f.state[r] = K_ALL if all_ else K_BYTES
+    if bytes_ == 4:
+        for i in range(n):
+            (<uint32_t*> dst)[i] = (<const uint32_t*> made)[i] if mask[i] else (
+                (<uint32_t*> dst)[i] if merge else 0)
+    elif bytes_ == 2:
+        for i in range(n):
+            (<uint16_t*> dst)[i] = (<const uint16_t*> made)[i] if mask[i] else (
+                (<uint16_t*> dst)[i] if merge else 0)
+    else:
+        for i in range(n):
+            dst[i] = made[i] if mask[i] else (dst[i] if merge else 0)
+
+
+cdef const uint8_t* both_known(const Simd* f, const uint8_t* a, const uint8_t* b, uint8_t* out) noexcept nogil:
+    """Bytes known of two sources: of a lane-wise result."""
+    cdef int i
+    if a == ALL_ONES:
+        return b
+    if b == ALL_ONES:
+        return a
+    for i in range(VBYTES):
+        out[i] = a[i] & b[i]
+    return out
 
 
 cdef double rounded(double v, int rounding) noexcept nogil:
@@ -204,82 +298,132 @@ cdef void to_integer(int type_, const double* x, uint8_t* out, int n, bint sat, 
         set_int(out, i, bytes_, <int64_t> v)
 
 
+cdef void gather_lanes(uint8_t* out, const uint8_t* a, int n, int bytes_, int first, int step) noexcept nogil:
+    """out[i] = a[first + i * step], elements of so many bytes."""
+    cdef int i
+    if bytes_ == 4:
+        for i in range(n):
+            (<uint32_t*> out)[i] = (<const uint32_t*> a)[first + i * step]
+    elif bytes_ == 2:
+        for i in range(n):
+            (<uint16_t*> out)[i] = (<const uint16_t*> a)[first + i * step]
+    else:
+        for i in range(n):
+            out[i] = a[first + i * step]
+
+
 cdef void convert(Simd* f, const Op* o, const uint8_t* mask) noexcept nogil:
     """vcvt: widening takes every w-th element from `part`, narrowing writes every w-th."""
     cdef int wa = lane_bytes(o.type), wd = lane_bytes(o.to), n = VBYTES // max(wa, wd), i, j
     cdef int fa = register_format(o.type), fd = register_format(o.to)
     cdef int step_a = max(wd // wa, 1), step_d = max(wa // wd, 1)
-    cdef int part = o.part % max(step_a, step_d)
+    cdef int part_a = o.part % step_a, part_d = o.part % step_d
     cdef double[VBYTES] values
-    cdef uint8_t[VBYTES] codes, lanes, known
-    cdef const uint8_t* a = f.v[o.a]
-    cdef uint8_t* d = f.v[o.dst]
+    cdef float[VBYTES] numbers
+    cdef uint8_t[VBYTES] codes, lanes, out, known
+    cdef const uint8_t* a_known = known_of(f, o.a)
+    gather_lanes(codes, f.v[o.a], n, wa, part_a, step_a)
+    if is_float(o.type) and fd >= 0 and o.round == 0:   # float32 holds every value exactly
+        if o.type == TYPE_FP32:
+            encode_from_f32(fd, <float*> codes, lanes, n, o.sat)
+        else:
+            decode_to_f32(fa, codes, numbers, n)
+            encode_from_f32(fd, numbers, lanes, n, o.sat)
+    elif o.to == TYPE_FP32 and wa == 1:
+        decode_to_f32(fa, codes, <float*> lanes, n)
+    else:
+        if fa < 0:
+            for i in range(n):
+                values[i] = get_int(codes, i, o.type)
+        else:
+            decode_to_f64(fa, codes, values, n)
+        if fd < 0:
+            to_integer(o.to, values, lanes, n, o.sat, o.round)
+        else:
+            encode_from_f64_rounded(fd, values, lanes, n, o.sat, o.round, 0,
+                                    <uint64_t> f.instructions * VBYTES)
+    if step_d == 1:
+        if a_known != ALL_ONES:
+            for i in range(n):
+                memset(known + i * wd, a_known[(i * step_a + part_a) * wa], wd)
+            a_known = known
+        write_lanes(f, o.dst, lanes, a_known, mask, o.merge, wd)
+        return
+    # Narrowing: its results lie among other elements, which stay (merge) or become 0.
+    if o.merge:
+        memcpy(out, f.v[o.dst], VBYTES)
+        memcpy(known, known_of(f, o.dst), VBYTES)
+    else:
+        memset(out, 0, VBYTES)
+        memset(known, 1, VBYTES)
     for i in range(n):
-        j = i * step_a + (part if step_a > 1 else 0)
-        memcpy(codes + i * wa, a + j * wa, wa)
-        known[i] = f.known[o.a][j * wa]
-    if fa < 0:
-        for i in range(n):
-            values[i] = get_int(codes, i, o.type)
+        j = i * step_d + part_d
+        if takes_part(mask, i):
+            if wd == 2:
+                (<uint16_t*> out)[j] = (<uint16_t*> lanes)[i]
+            else:
+                out[j] = lanes[i]
+            memset(known + j * wd, a_known[i * wa], wd)
+    memcpy(f.v[o.dst], out, VBYTES)
+    set_known(f, o.dst, known)
+
+
+cdef inline void set_known(Simd* f, int r, const uint8_t* known) noexcept nogil:
+    """What is known of a register's bytes, as short as it can be said."""
+    if known == ALL_ONES or memchr(known, 0, VBYTES) == NULL:
+        f.state[r] = K_ALL
     else:
-        decode_to_f64(fa, codes, values, n)
-    if fd < 0:
-        to_integer(o.to, values, lanes, n, o.sat, o.round)
-    else:
-        encode_from_f64_rounded(fd, values, lanes, n, o.sat, o.round, 0, f.instructions * VBYTES)
-    if not o.merge:
-        memset(codes, 0, VBYTES)
-    for i in range(VBYTES // wd):
-        j = i // step_d
-        if i % step_d == (part if step_d > 1 else 0) and takes_part(mask, j):
-            memcpy(d + i * wd, lanes + j * wd, wd)
-            memset(f.known[o.dst] + i * wd, known[j], wd)
-        elif not o.merge:
-            memset(d + i * wd, 0, wd)
-            memset(f.known[o.dst] + i * wd, 1, wd)
+        f.state[r] = K_BYTES
+        memcpy(f.known[r], known, VBYTES)
 
 
 cdef void reduce_lanes(Machine* m, Sub* s, Simd* f, const Op* o, const uint8_t* mask) noexcept nogil:
     """vred: a pairwise tree over neighbours; lanes left out are the operation's identity."""
-    cdef int bytes_ = lane_bytes(o.type), n = VBYTES // bytes_, i, g, step
+    cdef int bytes_ = lane_bytes(o.type), n = VBYTES // bytes_, i, count = n
     cdef int size = n if o.group == GROUP_ALL else 8 << (o.group - GROUP_G8)
-    cdef float[VBYTES] x
+    cdef int steps = size
+    cdef float[VBYTES] x, y
     cdef int64_t[VBYTES] w
     cdef uint8_t[VBYTES] out
     cdef bint real = is_float(o.type)
+    cdef const uint8_t* known = known_of(f, o.a)
     cdef int code = OP_VADD if o.op == RED_SUM else OP_VMAX if o.op == RED_MAX else OP_VMIN
-    for i in range(n):
-        if takes_part(mask, i) and not f.known[o.a][i * bytes_]:
-            fault(m, FAULT_POISON, s, f.op, -1, SPACE_UB, -1, 0)
-            return
+    cdef int format_ = register_format(o.type)
+    if known != ALL_ONES:
+        for i in range(n):
+            if takes_part(mask, i) and not known[i * bytes_]:
+                fault(m, FAULT_POISON, s, f.op, -1, SPACE_UB, -1, 0)
+                return
     memset(out, 0, VBYTES)
     if real:
-        decode_to_f32(register_format(o.type), f.v[o.a], x, n)
-        for i in range(n):
-            if not takes_part(mask, i):
-                x[i] = 0 if o.op == RED_SUM else -INFINITY if o.op == RED_MAX else INFINITY
+        decode_to_f32(format_, f.v[o.a], x, n)
+        if mask != NULL:
+            for i in range(n):
+                if not mask[i]:
+                    x[i] = 0 if o.op == RED_SUM else -INFINITY if o.op == RED_MAX else INFINITY
+        while steps > 1:
+            count //= 2
+            steps //= 2
+            for i in range(count):
+                y[i] = x[2 * i + 1]
+            for i in range(count):
+                x[i] = x[2 * i]
+            float_lanes(code, count, x, x, y)
+            if o.type != TYPE_FP32:   # every step is rounded
+                encode_from_f32(format_, x, out, count, False)
+                decode_to_f32(format_, out, x, count)
+        memset(out, 0, VBYTES)
+        encode_from_f32(format_, x, out, n // size, False)
     else:
         for i in range(n):
             w[i] = get_int(f.v[o.a], i, o.type) if takes_part(mask, i) else (
                 0 if o.op == RED_SUM else -(<int64_t> 1 << 40) if o.op == RED_MAX else <int64_t> 1 << 40)
-    step = 1
-    while step < size:
-        i = 0
-        while i + step < n:
-            if real:
-                float_lanes(code, 1, &x[i], &x[i], &x[i + step])
-                if o.type != TYPE_FP32:   # every step is rounded
-                    encode_from_f32(register_format(o.type), &x[i], out, 1, False)
-                    decode_to_f32(register_format(o.type), out, &x[i], 1)
-            else:
-                w[i] = int_lane(code, w[i], w[i + step], o.type)
-            i += 2 * step
-        step *= 2
-    memset(out, 0, VBYTES)
-    for g in range(n // size):
-        if real:
-            encode_from_f32(register_format(o.type), &x[g * size], out + g * bytes_, 1, False)
-        else:
-            set_int(out, g, bytes_, w[g * size])
+        while steps > 1:
+            count //= 2
+            steps //= 2
+            for i in range(count):
+                w[i] = int_lane(code, w[2 * i], w[2 * i + 1], o.type)
+        for i in range(n // size):
+            set_int(out, i, bytes_, w[i])
     memcpy(f.v[o.dst], out, VBYTES)
-    memset(f.known[o.dst], 1, VBYTES)
+    f.state[o.dst] = K_ALL

@@ -1,70 +1,81 @@
-# Which bytes of UB a function touched, and when its instructions issue. Part of _engine.pyx.
+# State of a SIMD function while it runs. Part of _engine.pyx.
+#
+# V takes instructions in order into a window and issues each as soon as its operands are there, a
+# port is free and (loads, stores) its UB banks are: one cycle per pass. A hardware loop costs
+# nothing by itself. Everything is timed twice, with the banks and as if none were ever busy: the
+# difference is what the function waited for banks.
 
-cdef void touch(Ranges* r, int64_t lo, int64_t hi) noexcept nogil:
-    """Add bytes; where there are too many pieces the nearest one grows."""
-    cdef int i, best = -1
-    cdef int64_t gap, least = 0
-    for i in range(r.count):
-        gap = max(lo - r.items[i].hi, r.items[i].lo - hi)
-        if best < 0 or gap < least:
-            best, least = i, gap
-        if gap <= 0:
-            break
-    if best >= 0 and (least <= 0 or r.count == RANGES):
-        r.items[best].lo = min(r.items[best].lo, lo)
-        r.items[best].hi = max(r.items[best].hi, hi)
-        return
-    r.items[r.count].lo, r.items[r.count].hi = lo, hi
-    r.count += 1
+cdef enum:
+    VBYTES = 256
+    VREGS = 32
+    LOOPS = 4
+    HORIZON = 4096          # cycles of the port calendar
+    RANGES = 32
+    WINDOW_MOST = 256
+    ARGUMENTS = 16
+    CALLS = 4096            # calls whose times are kept
 
+cdef enum:  # what issues an instruction
+    PORT_ARITHMETIC, PORT_LOAD, PORT_STORE, PORT_SCALAR, PORT_SPECIAL, PORTS
 
-cdef inline bint touched_by(const Ranges* r, int64_t lo, int64_t hi) noexcept nogil:
-    cdef int i
-    for i in range(r.count):
-        if r.items[i].lo < hi and lo < r.items[i].hi:
-            return True
-    return False
+cdef enum:  # what is known of a register
+    K_NONE, K_BYTES, K_ALL  # nothing, what `known` says of each byte, everything
 
+cdef struct Cycle:          # of the calendar
+    int64_t time
+    uint32_t banks          # of UB in use
+    uint8_t[PORTS] used
 
-cdef inline Cycle* day(Simd* f, int64_t t) noexcept nogil:
-    cdef Cycle* c = &f.calendar[(t + f.base) % HORIZON]
-    if c.time != t + f.base:
-        memset(c, 0, sizeof(Cycle))
-        c.time = t + f.base
-    return c
+cdef struct Times:          # when instructions issue
+    int64_t[32] x           # when registers are there
+    int64_t[VREGS] v
+    int64_t[8] p
+    int64_t[WINDOW_MOST] window     # issue times of the last instructions
+    int32_t place                   # the oldest of them
+    int32_t ideal                   # no bank is ever busy
+    int64_t last                    # cycle in which the latest result is there
+    int64_t barrier                 # loads wait for it
+    Cycle[HORIZON] calendar         # this and the next outlive a function
+    int64_t base                    # of its time in the calendar, so that no old entry looks new
 
+cdef struct Loop:
+    int32_t first
+    int32_t end
+    int64_t left
 
-cdef int64_t issue(
-    Machine* m, Simd* f, int64_t ready, int port, int hold, uint32_t banks, int passes) noexcept nogil:
-    """The first cycle from `ready` on with a free port (for `hold` cycles) and free banks."""
-    cdef int64_t t = max(ready, f.window[f.instructions & 63])
-    cdef int limit = m.spec.ports[port], i
-    cdef bint free
-    cdef Cycle* c
-    f.instructions += 1
-    while True:
-        free = True
-        for i in range(max(hold, passes)):
-            c = day(f, t + i)
-            if (i < hold and c.used[port] >= limit) or (i < passes and c.banks & banks):
-                f.conflicts += c.used[port] < limit
-                free = False
-                break
-        if free:
-            break
-        t += 1
-    for i in range(max(hold, passes)):
-        c = day(f, t + i)
-        if i < hold:
-            c.used[port] += 1
-        if i < passes:
-            c.banks |= banks
-    # Whoever is 64 instructions behind waits for this one.
-    f.window[(f.instructions - 1) & 63] = t
-    return t
+cdef struct Range:
+    int64_t lo
+    int64_t hi
 
+cdef struct Ranges:         # bytes of UB that a function has touched
+    Range[RANGES] items
+    int32_t count
 
-cdef void done(Simd* f, int64_t* ready, int64_t at) noexcept nogil:
-    ready[0] = at
-    if at > f.last:
-        f.last = at
+cdef struct Reach:          # of an access to UB
+    int32_t passes          # cycles that its banks take
+    uint32_t banks
+
+cdef struct Simd:
+    int64_t[32] x
+    uint8_t[VREGS][VBYTES] v
+    uint8_t[VREGS][VBYTES] known    # bytes that somebody has written, where `state` says so
+    uint8_t[VREGS] state
+    uint8_t[8][VBYTES] p            # a lane's number counts, not its width
+    int32_t[8] first                # lanes of a mask if they are the first ones, else -1
+    Loop[LOOPS] loops
+    int32_t depth
+    int32_t op                      # for faults
+    int64_t instructions
+    Ranges read
+    Ranges written
+    Ranges unordered                # written since the last vbar
+    Times[2] times                  # with banks, without
+
+cdef struct Called:         # what a call took, kept for the next one like it
+    int32_t fn              # 1 more than its number; 0: nothing
+    int32_t filler
+    int64_t[ARGUMENTS] x
+    int64_t cycles
+    int64_t stalled
+    Ranges read
+    Ranges written

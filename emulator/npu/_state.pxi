@@ -259,6 +259,7 @@ cdef struct Spec:           # numbers of the chip file, see chip.py
     int32_t banks           # of UB
     int32_t interleave
     int32_t sub_bank
+    int32_t window          # instructions that V looks at to find one that can issue
     int32_t[PORTS_MOST] ports  # issues per cycle: arithmetic, loads, stores, scalars, special functions
     int32_t[32] k0          # by TYPE
     int32_t[PIPES] queue

@@ -76,6 +76,7 @@ class Vector(Spec):
     stores: Count
     scalars: Count  # scalar instructions of a function
     special: Count  # units for the functions of table [interval]
+    window: Annotated[int, Field(ge=1, le=256)]  # instructions among which V finds one to issue
 
 
 class Simt(Spec):

@@ -123,7 +123,7 @@ def spec(chip: NpuChip) -> dict[str, Any]:
             "interleave": int(chip.vector.interleave), "sub_bank": int(chip.vector.sub_bank),
             "arithmetic": chip.vector.arithmetic, "loads": chip.vector.loads,
             "stores": chip.vector.stores, "scalars": chip.vector.scalars,
-            "special": chip.vector.special,
+            "special": chip.vector.special, "window": chip.vector.window,
             "gm_l1": dma.gm_l1, "gm_ub": dma.gm_ub, "ub_gm": dma.ub_gm, "ub_l1": dma.ub_l1 or 0.0,
         },
         "k0": prepare.k0_by_type(chip),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.npu.chip import NpuChip
+from emulator.npu.functions import timing
 from emulator.result import Hazard
 from isa.npu import FUNCTION_KINDS, NPU, PIPES, SECTION_UNITS, TYPES, section_holds, section_kind
 from isa.npu_columns import columns, raw_values
@@ -36,14 +37,15 @@ class Prepared:
 
     `ops` holds the words of all sections, one after another. `sections` are the (first, end) rows
     of the cube's and of the vectors' program, (-1, -1) where there is none; `functions` the (first,
-    end, is SIMT) of the functions in order. `kind` is 0 for mixed blocks, 1 cube, 2 vector.
+    end, is SIMT, times are fixed, arguments they depend on) of the functions in order, see
+    `functions.timing`. `kind` is 0 for mixed blocks, 1 cube, 2 vector.
     """
 
     program: Program
     chip: NpuChip
     ops: NDArray[Any]
     sections: tuple[tuple[int, int], tuple[int, int]]
-    functions: tuple[tuple[int, int, int], ...]
+    functions: tuple[tuple[int, int, int, int, int], ...]
     blocks: int
     faults: tuple[Hazard, ...]
 
@@ -100,7 +102,8 @@ class _Decoder:
         if cube == vector == none:
             self.fault(None, "the program has neither a section core.cube nor core.vector")
         functions = tuple(
-            (*starts[s.name], int(section_kind(s.name) == "simt")) for s in self.functions
+            (*starts[s.name], int(section_kind(s.name) == "simt"), *timing(ops, *starts[s.name]))
+            for s in self.functions
         )
         return Prepared(
             self.program, self.chip, ops, (cube, vector), functions, blocks, tuple(self.faults)
