@@ -11,7 +11,7 @@ class Engine:
         self,
         spec: Mapping[str, Any],
         ops: NDArray[Any],
-        functions: Sequence[tuple[int, int, int]],
+        functions: Sequence[tuple[int, int, int, int, int]],
         sections: tuple[tuple[int, int], tuple[int, int]],
         tensors: Sequence[
             tuple[int, NDArray[np.uint8] | None, int, NDArray[np.uint8] | None, bool]
