@@ -72,6 +72,10 @@ class AttentionKernel(AttentionMaths):
         if plan.dtype == "int8":
             tensors += [program.tensor(n, "fp32", (1,)) for n in ("score.scale", "value.scale")]
         tensors.append(program.tensor("o", "fp32", q, "out"))
+        if plan.splits > 1:
+            rows = plan.units * plan.unit_rows, plan.splits
+            scratch = {"o.parts": (*rows, work.dim), "o.tops": rows, "o.sums": rows}
+            tensors += [program.tensor(n, "fp32", s, "scratch") for n, s in scratch.items()]
         return {t.name: t.layouts[0].base for t in tensors}
 
 

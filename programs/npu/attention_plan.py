@@ -9,7 +9,7 @@ across lanes. With fewer rows than lanes a register holds several keys (*phases*
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emulator.npu.chip import NpuChip
 from isa.npu import BITS_OF
@@ -19,6 +19,7 @@ from programs.npu.simd import LANES, REGISTER
 from programs.npu.tiling import BLOCK, chunk, is_scaled, up
 
 AHEAD = 2  # steps that the cube's scores run ahead of the product with the values
+COMBINE = 2000  # cycles to put splits together: a meeting of all cores, parts out and in
 STATISTICS = 16 * REGISTER  # row maxima, sums and their like in UB
 
 
@@ -215,9 +216,14 @@ def _plans(chip: NpuChip, dtype: str, work: Work) -> Iterator[Plan]:
                     for width in (256, 128, 64, 32):
                         if keys % part or (width > 32 and width >= 2 * work.dim):
                             continue
-                        yield Plan(work, dtype, chip.cores, rows, vectors, keys, part,
+                        plan = Plan(work, dtype, chip.cores, rows, vectors, keys, part,
                                     min(depth, work.dim), min(width, work.dim), packed,
                                     up(work.kv, keys))  # fmt: skip
+                        yield plan
+                        # The keys of a tile dealt out to cores that would idle.
+                        ways = min(chip.cores // (plan.tiles or 1), plan.steps, LANES)
+                        if ways > 1 and not work.causal:
+                            yield replace(plan, split=up(plan.steps, ways))
 
 
 def estimate(chip: NpuChip, plan: Plan) -> float:
@@ -253,4 +259,4 @@ def estimate(chip: NpuChip, plan: Plan) -> float:
     step = max(product, mte1, fix, vector, moved)
     # A short pipeline shows its latency.
     fill = product + fix + vector + moved
-    return steps * step + fill
+    return steps * step + fill + (COMBINE if plan.splits > 1 else 0)

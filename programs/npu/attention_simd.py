@@ -17,17 +17,17 @@ from programs.npu.tiles import TileProgram
 
 FLOOR = -1e30  # the maximum before any score: finite, so that -inf minus it is still -inf
 FOLD = 16  # maxima in flight
+TOPS = 4 * REGISTER  # from the sums of a tile to its maxima so far
 
 
 class Statistics:
     """Where row maxima and the like lie in UB: registers of 64 lanes."""
 
     def __init__(self, base: int) -> None:
-        self.top = base  # maximum so far
-        self.shift = base + REGISTER  # what is taken off before the exponential
-        self.inverse = base + 2 * REGISTER  # 1 / sum, or the sum where the keys are split
-        self.sums = base + 4 * REGISTER  # of the last four tiles
-        self.shrink = base + 8 * REGISTER  # of the last four steps
+        self.shift = base  # what is taken off before the exponential
+        self.inverse = base + REGISTER  # 1 / sum, or the sum where the keys are split
+        self.sums = base + 2 * REGISTER  # of the last four tiles; TOPS behind each its maxima
+        self.shrink = base + 10 * REGISTER  # of the last four steps
 
 
 class Functions:
@@ -45,6 +45,10 @@ class Functions:
         self.first = self._first(program.simd("first", "product", "out"))
         self.add = self._add(program.simd("add", "product", "out", "shrink"))
         self.finish = self._finish(program.simd("finish", "out", "sums"))
+        if plan.splits > 1:
+            self.combine = self._combine(
+                program.simd("combine", "tops", "sums", "parts", "factors", "out")
+            )
 
     def _mask(self, f: Function) -> Function:
         """scores -> -inf where key > what the row sees; registers hold `phases` keys each."""
@@ -104,11 +108,10 @@ class Functions:
             tops = tops[:half]
         top = tops[0]
         self._across_phases(f, "vmax", top)
-        at = f.reg(self.at.top)
         fresh, known = f.label(), f.label()
         old, sums = Reg("v", 16), Reg("v", 17)
         f.branch("ne", f["first"], 0, fresh)
-        f("vld", width="b32", dist="norm", dst=old, base=at)
+        f("vld", width="b32", dist="norm", dst=old, base=f["sums"], offset=TOPS)
         f("vld", width="b32", dist="norm", dst=sums, base=f["sums"])
         f("jump", target=known)
         f.bind(fresh)
@@ -116,7 +119,7 @@ class Functions:
         f.fill(0.0, into=sums)
         f.bind(known)
         f.max(top, old, into=top)
-        f.store(top, at)
+        f.store(top, f["sums"], offset=TOPS)
         f.sub(old, top, into=old)
         f.exp(old, into=old)
         f.store(old, f["shrink"])
@@ -125,8 +128,7 @@ class Functions:
         scale = P_SCALE[self.plan.dtype]
         if scale != 1.0:
             f.add(top, -math.log(scale), into=top)
-        f.mov(at, self.at.shift)
-        f.store(top, at)
+        f.store(top, f.reg(self.at.shift))
         return f
 
     def _power(self, f: Function) -> Function:
@@ -200,4 +202,25 @@ class Functions:
                 value = f.mul(f.load(f["out"], offset=offset), factor)
                 f.store(value, f["out"], offset=offset, mask=mask)
             self._next_row(f, "out")
+        return f
+
+    def _combine(self, f: Function) -> Function:
+        """A row of o from its splits: sums of parts by exp(maximum - largest) / sum of all."""
+        plan = self.plan
+        mask = f.mask(plan.splits)
+        tops = f.select(mask, f.load(f["tops"]), -math.inf)
+        weights = f.exp(f.sub(tops, f.reduce_all("max", tops)), mask=mask)
+        shares = f.mul(weights, f.load(f["sums"]), mask=mask)
+        f.store(f.div(weights, f.reduce_all("sum", shares)), f["factors"], mask=mask)
+        f.fence()
+        at, factor_at = f.reg(), f.reg()
+        for offset, tail in self._registers(f):
+            total = f.fill(0.0)
+            f.mov(at, f["parts"])
+            f.mov(factor_at, f["factors"])
+            with f.repeat(plan.splits):
+                f.madd(total, f.load(at, offset=offset), f.load_one(factor_at, post=4))
+                f.op("add", at, at, plan.row_bytes)
+            f.store(total, f["out"], offset=offset, mask=tail)
+            f.free_vectors(total)
         return f

@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from isa.npu import Reg
 from programs.npu.attention_cube import Counted, Places
 from programs.npu.attention_plan import STATISTICS, Plan
-from programs.npu.attention_simd import Functions, Statistics
+from programs.npu.attention_simd import TOPS, Functions, Statistics
 from programs.npu.attention_walk import Walk, walk_both
+from programs.npu.buffers import FLAGS
+from programs.npu.emit import Value
 from programs.npu.simd import REGISTER
 from programs.npu.tiles import WIDTHS, TileProgram
 
@@ -56,6 +58,8 @@ class VectorHalf:
         self.ahead, self.behind = Walk(core, plan, self._enter_scores), Walk(core, plan)
         walk_both(self.ahead, self.behind, self._powers, self._out)
         core.bind(idle)
+        if plan.splits > 1:
+            self._combine()
 
     def _tell_cube(self, pipe: str, number: int) -> None:
         """One of the cube's counted flags that each vector sub-core has its own of."""
@@ -205,17 +209,17 @@ class VectorHalf:
         self._tell_cube("v", Counted.OUT_FREE)
         with walk.if_last():
             core.call(self.f.finish, out, self.total)
-            self._next_sums(self.total)
             self.o.end("v")
             self.o.begin("mte3")
             self._store(out)
             self.o.end("mte3")
+            self._next_sums(self.total)
         core.free(out)
 
     def _store(self, out: Reg) -> None:
         """This sub-core's rows of o, as many as there are."""
         core, plan = self.core, self.plan
-        with self.behind.place() as (unit, row, _), core.temporary() as count:
+        with self.behind.place() as (unit, row, split), core.temporary() as count:
             core.op("mul", count, self.sub, plan.lanes)
             core.op("add", row, row, count)
             core.op("sub", count, row, plan.unit_rows)
@@ -223,9 +227,68 @@ class VectorHalf:
             core.op("min", count, count, plan.lanes)
             core.op("mul", unit, unit, plan.unit_rows)
             core.op("add", row, row, unit)
-            with core.when("gt", count, 0), core.operands(
-                n=plan.work.dim, src_pitch=plan.row_bytes
-            ) as held:  # fmt: skip
-                core.op("mul", row, row, plan.work.dim * 4)
-                core.op("add", row, row, self.places.tensors["o"])
-                core("store", space="gm", width="b32", dst=row, src=out, rows=count, **held)
+            with core.when("gt", count, 0):
+                if split is None:
+                    self._store_rows("o", row, plan.work.dim, out, plan.row_bytes, count)
+                else:
+                    core.op("mul", row, row, plan.splits)
+                    core.op("add", row, row, split)
+                    self._store_rows("o.parts", row, plan.work.dim, out, plan.row_bytes, count)
+                    with core.temporary() as at:
+                        core.op("add", at, self.total, TOPS)
+                        self._store_rows("o.tops", row, 1, at, 4, count)
+                        core.mov(at, self.at.inverse)
+                        self._store_rows("o.sums", row, 1, at, 4, count)
+
+    def _store_rows(
+        self, name: str, row: Reg, columns: int, src: Reg, pitch: int, count: Value
+    ) -> None:
+        """Rows of UB to every `splits`-th row of a tensor."""
+        core, size = self.core, 4 * columns
+        with core.temporary() as dst, core.operands(
+            n=columns, rows=count, src_pitch=pitch, dst_pitch=size * self.plan.splits
+        ) as held:  # fmt: skip
+            core.op("mul", dst, row, size)
+            core.op("add", dst, dst, self.places.tensors[name])
+            core("store", space="gm", width="b32", dst=dst, src=src, **held)
+
+    # ---- splits ----------------------------------------------------------------------------------
+
+    def _combine(self) -> None:
+        """When all blocks are done: every sub-core puts some rows together."""
+        core, plan, tensors = self.core, self.plan, self.places.tensors
+        dim, splits = plan.work.dim, plan.splits
+        core.count_up("mte3", "grid", Counted.MEETING)
+        core.await_count("mte2", Counted.MEETING)
+        for pipe in ("v", "mte3"):  # all of UB is free now
+            core.hand_over(pipe, "mte2", FLAGS - 1)
+        core.buffers.forget("ub")
+        ring = core.ring("rows", ("mte2", "v", "mte3"), {
+            "tops": ("ub", REGISTER), "sums": ("ub", REGISTER), "factors": ("ub", REGISTER),
+            "parts": ("ub", splits * plan.row_bytes), "out": ("ub", plan.row_bytes),
+        })  # fmt: skip
+        workers = plan.blocks * core.program.chip.vector.per_core
+        with core.temporary() as row:
+            core("sr", which="block", dst=row)
+            core.op("mul", row, row, core.program.chip.vector.per_core)
+            core.op("add", row, row, self.sub)
+            with core.loop(row, row, plan.units * plan.unit_rows, workers):
+                with ring.stage("mte2") as slot:
+                    for name, columns, rows in (("tops", splits, 1), ("sums", splits, 1),
+                                                ("parts", dim, splits)):  # fmt: skip
+                        with core.temporary() as src, core.operands(
+                            n=columns, rows=rows, dst_pitch=plan.row_bytes if rows > 1 else 0
+                        ) as held:  # fmt: skip
+                            core.op("mul", src, row, 4 * columns * rows)
+                            core.op("add", src, src, tensors[f"o.{name}"])
+                            core("load", space="ub", width="b32", dst=slot[name], src=src, **held)
+                with ring.stage("v") as slot:
+                    names = ("tops", "sums", "parts", "factors", "out")
+                    core.call(self.f.combine, *(slot[n] for n in names))
+                with ring.stage("mte3") as slot, core.temporary() as dst, core.operands(
+                    n=dim
+                ) as held:  # fmt: skip
+                    core.op("mul", dst, row, 4 * dim)
+                    core.op("add", dst, dst, tensors["o"])
+                    core("store", space="gm", width="b32", dst=dst, src=slot["out"], **held)
+                ring.advance()

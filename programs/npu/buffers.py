@@ -53,6 +53,11 @@ class Buffers:
         self.used[space] = end
         return at
 
+    def forget(self, space: str) -> None:
+        """The memory is all free again; its users see to it that nobody is at work there."""
+        self.used.pop(space, None)
+        self._items.pop(space, None)
+
     def left(self, space: str) -> int:
         """Bytes that nobody has taken."""
         return self.sizes[space] - self.used.get(space, 0)

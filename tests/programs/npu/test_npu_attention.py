@@ -50,7 +50,9 @@ CASES = {
     "packed": {"heads": 8, "kv_heads": 2, "seq": 5, "kv": 333, "head_dim": 128, "causal": 1},
     "wide heads": {"seq": 20, "kv": 330, "heads": 1, "head_dim": 256},
     "ragged": {"seq": 77, "kv": 301, "heads": 2, "head_dim": 40},
-    "decode": {"seq": 1, "kv": 777, "heads": 8, "kv_heads": 2, "head_dim": 128},
+    "decode": {"seq": 1, "kv": 4096, "heads": 32, "kv_heads": 8, "head_dim": 128},
+    "one decode": {"seq": 1, "kv": 777, "heads": 1, "head_dim": 256},
+    "few rows": {"seq": 3, "kv": 1500, "heads": 2, "head_dim": 72},
     "tiny": {"seq": 1, "kv": 1, "heads": 1, "head_dim": 1},
     "batch": {"batch": 2, "seq": 150, "kv": 150, "heads": 2, "head_dim": 24, "causal": 1},
 }
@@ -101,6 +103,16 @@ def test_causal_skips_what_nobody_sees() -> None:
     shape = {"heads": 4, "seq": 2048, "kv": 2048, "head_dim": 128}
     whole, half = (timed(PR, "bf16", **shape, causal=c).cycles for c in (0, 1))
     assert 0.5 <= half / whole <= 0.75
+
+
+def test_decode_splits_the_keys_over_the_cores() -> None:
+    """One key head, and yet all cores read: twelve times as fast as one core could at best."""
+    shape = {"heads": 8, "kv_heads": 1, "seq": 1, "kv": 32768, "head_dim": 128}
+    result = timed(PR, "bf16", **shape)
+    one_core = 2 * 2 * shape["kv"] * shape["head_dim"] / PR.dma.gm_l1
+    assert result.cycles < one_core / 8
+    unit = result.unit("cube.mte2")
+    assert unit.waits["hbm"] > unit.busy / 4
 
 
 def test_what_cannot_be_served_says_why() -> None:
