@@ -40,6 +40,7 @@ def run(
     mode: str = "full",
     hazards: str = "error",
     check: bool | None = None,
+    accumulate: str | None = None,
     overrides: Mapping[str, str] | None = None,
     **arrays_or_params: Any,
 ) -> RunReport:
@@ -47,7 +48,8 @@ def run(
 
     Arrays among the keywords are inputs, everything else is a kernel parameter; both have the
     defaults of the command line. `mode` is "full" (values and cycles) or "timing"; `overrides` are
-    chip values as texts (``{"clock": "2 GHz"}``); `check` forces or forbids the accuracy figures.
+    chip values as texts (``{"clock": "2 GHz"}``); `check` forces or forbids the accuracy figures;
+    `accumulate` is a way to add products in place of the chip's (docs/numerics.md).
 
     >>> run("matmul", chip="lpu-tiny", dtype="int8", m=3, n=5, k=40).outputs["c"].shape
     (3, 5)
@@ -70,6 +72,7 @@ def run(
             mode=mode,
             hazards=hazards,
             check=check,
+            accumulate=accumulate,
         )
     )
 
@@ -79,13 +82,15 @@ def accuracy(
     chip: str | LpuChip | None = None,
     dtypes: Sequence[str] | str = (),
     *,
+    accumulate: Sequence[str] | str = (),
     seed: int = 0,
     overrides: Mapping[str, str] | None = None,
     **arrays_or_params: Any,
 ) -> AccuracyTable:
     """Errors of a kernel against float64, a row for every format in `dtypes` (none: all it takes).
 
-    Arrays and parameters as in `run`. ``table.rows[i].accuracy`` holds the measures,
+    With several ways to `accumulate` products a row for each combination. Arrays and parameters as
+    in `run`. ``table.rows[i].accuracy`` holds the measures,
     ``table.plot("errors.svg")`` draws them.
 
     >>> table = accuracy("matmul", "lpu-tiny", ["int8", "fp16"], m=8, n=8, k=64)
@@ -106,7 +111,11 @@ def accuracy(
         inputs=inputs,
         seed=seed,
     )
-    return collect(request, [dtypes] if isinstance(dtypes, str) else list(dtypes))
+    return collect(request, _listed(dtypes), _listed(accumulate))
+
+
+def _listed(names: Sequence[str] | str) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
 
 
 def chips() -> list[str]:

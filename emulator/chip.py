@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 CHIP_DIRECTORY = Path(__file__).parent / "chips"
 
@@ -66,6 +66,24 @@ Frequency = Annotated[float, _reader("frequency")]
 Bytes = Annotated[float, _reader("bytes")]
 Rate = Annotated[float, _reader("rate")]
 Seconds = Annotated[float, _reader("time")]
+
+
+def _accumulation(own: str, kind: str) -> AfterValidator:
+    """A model of accumulation by name; `own` stands for what the unit does without one."""
+
+    def read(text: str) -> str:
+        if text != own:
+            from emulator.numerics.accumulate import Int32, parse_model
+
+            if isinstance(parse_model(text), Int32) != (own == "int32"):
+                raise ValueError(f"'{text}' does not add {kind}")
+        return text
+
+    return AfterValidator(read)
+
+
+FloatSums = Annotated[str, _accumulation("exact_chunk", "floats")]
+IntegerSums = Annotated[str, _accumulation("int32", "integers")]
 
 
 class Spec(BaseModel):

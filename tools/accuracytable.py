@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,8 +13,8 @@ from rich.console import RenderableType
 
 from programs.kernel import Encoded
 from tools.accuracy import LIMIT, MARE_LIMIT, MERE_LIMIT, RMSE_LIMIT, Accuracy, errors_of
-from tools.jobs import KernelJob, Request, open_job
-from tools.page import heading, indent, paragraph, plain, sections, table
+from tools.jobs import KernelJob, Request, adds, open_job, read_accumulation
+from tools.page import WIDTH, heading, indent, paragraph, plain, sections, table
 from tools.problem import Problem
 from tools.runreport import RunReport
 from tools.session import Stage, execute_job, silent
@@ -29,6 +29,9 @@ class AccuracyRow(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dtype: str = Field(description="operand format")
+    accumulate: str | None = Field(
+        description="the model of accumulation that was asked for; null: the chip's own way"
+    )
     cycles: int = Field(description="cycles of the run")
     scales: dict[str, float] = Field(description="scale of each input that was quantised with one")
     accuracy: Accuracy = Field(description="its errors")
@@ -82,6 +85,7 @@ class AccuracyTable:
                 "rows": [
                     {
                         "dtype": row.report.dtype,
+                        "accumulate": row.report.accumulate,
                         "cycles": row.report.cycles,
                         "scales": dict(row.report.scales),
                         "accuracy": row.accuracy,
@@ -110,16 +114,35 @@ class AccuracyTable:
         return accuracy_html(self)
 
 
-def collect(request: Request, dtypes: Sequence[str], stage: Stage = silent) -> AccuracyTable:
-    """Run the kernel of a request in every format (none given: all that it takes) and compare."""
+def collect(
+    request: Request,
+    dtypes: Sequence[str] = (),
+    models: Sequence[str] = (),
+    stage: Stage = silent,
+) -> AccuracyTable:
+    """Run the kernel of a request in every combination and compare.
+
+    Without formats all that the kernel takes, without models of accumulation the chip's way. Models
+    and formats that do not go together (int32 and floats) make no row.
+    """
     first = _open(replace(request, dtype=dtypes[0] if dtypes else None))
-    requests = [replace(request, dtype=d, check=True, mode="full") for d in dtypes or first.granted]
+    requests = [
+        replace(request, dtype=dtype, accumulate=model, check=True, mode="full")
+        for dtype in dtypes or first.granted
+        for model in _applicable(dtype, models)
+    ]
     for ask in requests:
         _open(ask)  # what is wrong is said before the first run
     rows = [_row(ask, first, stage) for ask in requests]
     return AccuracyTable(
         first.title, first.chip.name, first.shape, first.data, request.seed, tuple(rows)
     )
+
+
+def _applicable(dtype: str, models: Sequence[str]) -> Sequence[str | None]:
+    """The models that add products of a format; the first, which opening refuses, if none does."""
+    fitting = [text for text in models if adds(read_accumulation(text), dtype)]
+    return fitting or models[:1] or [None]
 
 
 def _open(request: Request) -> KernelJob:
@@ -132,7 +155,7 @@ def _open(request: Request) -> KernelJob:
 def _row(request: Request, first: KernelJob, stage: Stage) -> Row:
     job = _open(request)
     job.yardsticks = first.yardsticks
-    label = str(job.dtype)
+    label = " ".join(word for word in (job.dtype, request.accumulate) if word)
     report = execute_job(job, request, lambda text: stage(f"{label}, {text}"))
     accuracy = report.accuracy
     if accuracy is None:
@@ -176,8 +199,41 @@ def _block(title: str, columns: Mapping[str, str], rows: Sequence[Row]) -> list[
         for head, field in columns.items()
         if any(getattr(row.accuracy, field) is not None for row in rows)
     }
-    lines = [[row.label, *(_cell(field, row) for field in used.values())] for row in rows]
-    return [table([title, *used], indent(lines))]
+    cells = {head: [_cell(field, row) for row in rows] for head, field in used.items()}
+    return _tables(title, [row.label for row in rows], cells)
+
+
+def _tables(
+    title: str, labels: Sequence[str], columns: Mapping[str, Sequence[str]]
+) -> list[RenderableType]:
+    """One table, or where the page is too narrow for it several with the same labels."""
+    room = WIDTH - max(len(title), *(2 + len(label) for label in labels))
+    widths = {h: 2 + max(len(h), *(len(cell) for cell in cells)) for h, cells in columns.items()}
+    parts = 1
+    while parts < len(widths) and any(
+        sum(widths[head] for head in group) > room for group in _parted(list(widths), parts)
+    ):
+        parts += 1
+    groups = _parted(list(widths), parts)
+    return [
+        table(
+            ["" if i else title, *group],
+            indent(
+                [label, *(columns[head][k] for head in group)] for k, label in enumerate(labels)
+            ),
+        )
+        for i, group in enumerate(groups)
+    ]
+
+
+def _parted(names: list[str], parts: int) -> list[list[str]]:
+    """Names in so many groups of nearly the same number.
+
+    >>> _parted(list("abcde"), 2)
+    [['a', 'b', 'c'], ['d', 'e']]
+    """
+    size = -(-len(names) // parts)
+    return [names[i : i + size] for i in range(0, len(names), size)]
 
 
 def _cell(field: str, row: Row) -> str:
@@ -189,6 +245,8 @@ def _cell(field: str, row: Row) -> str:
         return count(value)
     if field == "sqnr_db":
         return f"{value:.1f}"
+    if field in ("max_ulp", "mean_ulp") and value >= 1e6:
+        return f"{value:.3e}"
     return f"{value:.7f}" if field == "cosine" else figures(value)
 
 
@@ -198,14 +256,8 @@ def _rules(rows: Sequence[Row]) -> list[RenderableType]:
     whole = [row for row in rows if row.accuracy.exact is not None]
     judged = [row for row in rows if row.accuracy.naive_max_abs is not None and row not in whole]
     if judged:
-        head = ["Over naive", "naive max", "max", "FlashAttention", "MARE", "MERE", "RMSE",
-                "CATLASS"]  # fmt: skip
-        cells = [
-            [row.label, figures(a.naive_max_abs or 0.0), _times(a.ratio_to_naive), _yes(a.within),
-             _times(a.mare_ratio), _times(a.mere_ratio), _times(a.rmse_ratio), _yes(a.catlass)]
-            for row in judged for a in [row.accuracy]
-        ]  # fmt: skip
-        lines += [table(head, indent(cells)), paragraph(RULES)]
+        columns = {head: [cell(row.accuracy) for row in judged] for head, cell in VERDICTS.items()}
+        lines += [*_tables("Over naive", [row.label for row in judged], columns), paragraph(RULES)]
     if whole:
         cells = [[row.label, _yes(row.accuracy.exact)] for row in whole]
         lines.append(table(["Integers", "every one equal"], indent(cells)))
@@ -216,6 +268,17 @@ RULES = (
     f"FlashAttention: max <= {LIMIT:g}x naive. CATLASS: MARE <= {MARE_LIMIT:g}x,"
     f" MERE <= {MERE_LIMIT:g}x, RMSE <= {RMSE_LIMIT:g}x naive."
 )
+
+
+VERDICTS: dict[str, Callable[[Accuracy], str]] = {
+    "naive max": lambda a: figures(a.naive_max_abs or 0.0),
+    "max": lambda a: _times(a.ratio_to_naive),
+    "FlashAttention": lambda a: _yes(a.within),
+    "MARE": lambda a: _times(a.mare_ratio),
+    "MERE": lambda a: _times(a.mere_ratio),
+    "RMSE": lambda a: _times(a.rmse_ratio),
+    "CATLASS": lambda a: _yes(a.catlass),
+}
 
 
 def _times(value: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from isa.program import Program
 from programs.kernel import Array, Arrays, Encoded
 from tools.files import decode_text, read_bytes
-from tools.jobs import Job, Request
+from tools.jobs import Job, Request, read_accumulation
 from tools.machines import load_chip
 from tools.problem import WRONG_USAGE, Problem, ProgramFault, diagnostic, suggestion
 from tools.tensors import decode, default_values, to_codes
@@ -84,6 +84,8 @@ class FileJob(Job):
             raise Problem(f"--dtype: the tensors of {title} have their formats in the file")
         if request.check:
             raise Problem(f"--check: {title} has no reference to check against", code=WRONG_USAGE)
+        if request.accumulate is not None:
+            read_accumulation(request.accumulate)
         self._program = program
         self._request = request
         self.title = str(program.meta.get("kernel", title)) if title == "program" else title

@@ -17,6 +17,7 @@ from tools.problem import Problem, suggestion
 from tools.yardsticks import Yardsticks
 
 if TYPE_CHECKING:
+    from emulator.numerics.accumulate import Model
     from isa.program import Program
     from tools.accuracy import Accuracy
 
@@ -27,6 +28,7 @@ class Request:
 
     `target` is a kernel name, a path, or a `Program`; `chip` a name, a path or a loaded chip;
     `check` True or False forces or forbids the accuracy figures, None leaves it to the size.
+    `accumulate` is a model of accumulation that adds products in place of the chip's.
     """
 
     target: Any
@@ -40,6 +42,7 @@ class Request:
     mode: str = "full"
     hazards: str = "error"
     check: bool | None = None
+    accumulate: str | None = None
 
     def load_chip(self, name: str) -> Any:
         """The chip of the request, or the named one where it leaves that open."""
@@ -104,6 +107,41 @@ class Job(ABC):
         """Errors against float64."""
 
 
+def read_accumulation(text: str) -> Model:
+    """A model of accumulation by its name."""
+    from emulator.numerics.accumulate import parse_model
+
+    try:
+        return parse_model(text)
+    except ValueError as error:
+        raise Problem(f"--accumulate: {error}") from None
+
+
+def check_accumulation(text: str | None, job: KernelJob) -> None:
+    """Refuse a model that would change nothing in this job."""
+    from programs.encoding import accumulator
+
+    if text is None:
+        return
+    model = read_accumulation(text)
+    if not job.macs():
+        raise Problem(f"--accumulate: {job.title} has no matrix products")
+    if not adds(model, str(job.dtype)):
+        kind = accumulator(str(job.dtype))
+        raise Problem(
+            f"--accumulate {text}: products of {job.dtype} add up in {kind}",
+            help="int32 and int32_wrap do" if kind == "int32" else "int32 is for integers",
+        )
+
+
+def adds(model: Model, dtype: str) -> bool:
+    """Whether a model adds products of that operand format."""
+    from emulator.numerics.accumulate import Int32
+    from programs.encoding import accumulator
+
+    return isinstance(model, Int32) == (accumulator(dtype) == "int32")
+
+
 def open_job(request: Request) -> Job:
     """The job of a request: a kernel's name wins over a file of that name."""
     from programs.registry import kernels
@@ -143,6 +181,7 @@ class KernelJob(Job):
         self.data = self._data(request)
         self._seed = request.seed
         self._arrays: Arrays | None = None
+        check_accumulation(request.accumulate, self)
         self.yardsticks = Yardsticks()  # jobs with the same arrays may share one
 
     def _data(self, request: Request) -> str:

@@ -93,6 +93,9 @@ class Run(_Record):
     scales: dict[str, float] = Field(description="scale of each input that was quantised with one")
     instructions: int = Field(description="instructions issued")
     seed: int = Field(description="seed of the default inputs")
+    accumulate: str | None = Field(
+        description="the model of accumulation that was asked for; null: the chip's own way"
+    )
     hazards: list[HazardRecord] = Field(description="warnings, and errors under --hazards=warn")
 
 

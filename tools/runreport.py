@@ -21,8 +21,8 @@ class RunReport:
     """One run. Its text (``print(report)``) is the page that ``presil run`` shows.
 
     `outputs` maps output name to values (float32, or integers), `result` is the emulator's account
-    of every cycle, `scales` what floats were divided by to become codes, and
-    `data` says where the inputs came from.
+    of every cycle, `scales` what floats were divided by to become codes, `data` says where the
+    inputs came from, and `accumulate` how products were added if not the chip's way.
     """
 
     kernel: str
@@ -38,6 +38,7 @@ class RunReport:
     accuracy: Accuracy | None
     wall_s: float
     peak_rss_bytes: int
+    accumulate: str | None = None
 
     @property
     def cycles(self) -> int:
@@ -88,6 +89,7 @@ class RunReport:
                 "scales": dict(self.scales),
                 "instructions": self.instructions,
                 "seed": self.seed,
+                "accumulate": self.accumulate,
                 "hazards": record.hazards(self.program, result),
             }
         )

@@ -61,6 +61,7 @@ def execute_job(
         result=result,
         outputs=values,
         scales=encoded.scales,
+        accumulate=request.accumulate,
         accuracy=_accuracy(job, request, values, encoded),
         wall_s=wall_s,
         peak_rss_bytes=peak_rss_bytes(),
@@ -73,7 +74,11 @@ def _run(job: Job, program: Program, encoded: Encoded, request: Request) -> Resu
         return cast(
             "Result",
             machine.Machine(job.chip).run(
-                program, encoded.tensors, mode=request.mode, hazards=request.hazards
+                program,
+                encoded.tensors,
+                mode=request.mode,
+                hazards=request.hazards,
+                accumulate=request.accumulate,
             ),
         )
     except machine.HazardError as error:

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.lpu.models import PlaneSums
 from emulator.lpu.prepare import Prepared
 
 ISSUE: np.dtype[Any]
@@ -50,6 +51,7 @@ class Engine:
         writer: NDArray[np.int32],
         values: bool,
         warn: bool,
+        sums: PlaneSums | None = None,
     ) -> None: ...
     def run(self) -> None: ...
     @property

@@ -76,14 +76,16 @@ cdef object rows(Vector* v, dtype):
 
 cdef class Engine:
     """One run. `sram` [slices * words, lanes] uint8 and `written` [slices * words] uint64 (a bit per
-    superlane) are the caller's and change; see `prepare.Prepared` for the rest.
+    superlane) are the caller's and change; see `prepare.Prepared` for the rest. `sums`, a
+    `models.PlaneSums`, adds products in place of the planes.
     """
 
     cdef State s
     cdef object keep
+    cdef object sums
 
     def __cinit__(self, prepared, uint8_t[:, ::1] sram, uint64_t[::1] written, int[::1] writer,
-                  bint values, bint warn):
+                  bint values, bint warn, sums=None):
         memset(&self.s, 0, sizeof(State))
         cdef State* s = &self.s
         cdef const Op[::1] ops = prepared.ops
@@ -104,6 +106,10 @@ cdef class Engine:
             s.expect_producers = &producers[0]
         s.sram, s.written, s.writer = &sram[0, 0], &written[0], &writer[0]
         s.values, s.warn = values, warn
+        if sums is not None:
+            self.sums = sums
+            s.sums = <void*> sums
+            s.by_model = [sums.chosen.floats is not None, sums.chosen.integers is not None]
         self.geometry(prepared.chip)
         self.allocate()
         self.start(prepared.bounds)
@@ -256,6 +262,8 @@ cdef class Engine:
             with nogil:
                 done = run_some(&self.s, 1 << 18)
             PyErr_CheckSignals()
+        if self.sums is not None and self.sums.error is not None:
+            raise self.sums.error
         if self.s.failed:
             raise MemoryError("the run's log does not fit into memory")
 

@@ -226,6 +226,52 @@ cdef void multiply(State* s, Weights* w, const uint8_t** data, int32_t* out) noe
     exact_matvec(w.values, s.x, K, w.rows, w.ld, <float*> out, s.products)
 
 
+cdef void add_pass(State* s, int op, Weights* w, const uint8_t** data, int form, int32_t* acc) noexcept nogil:
+    """The planes' own way: a pass is exact and rounded once, passes add up one after another."""
+    cdef int32_t* pass_ = <int32_t*> s.result
+    if w != NULL:
+        multiply(s, w, data, pass_)
+    else:
+        memset(pass_, 0, 4 * s.lanes)
+    if s.ops[op].start:
+        memcpy(acc, pass_, 4 * s.lanes)
+    elif form == 2:
+        sat_add_i32(acc, pass_, s.lanes)
+    else:
+        memcpy(s.operand[0], acc, 4 * s.lanes)
+        lanes_sum(1, <uint32_t*> acc, <const uint32_t*> s.operand[0], <const uint32_t*> pass_, s.lanes)
+
+
+cdef void mm_by_model(State* s, int op, Weights* w, const uint8_t** data, int64_t row, int32_t* acc) \
+        noexcept with gil:
+    """An mm whose sums a model of accumulation makes, in Python: emulator/lpu/models.py."""
+    cdef const Op* o = &s.ops[op]
+    cdef int planes = TYPE_BYTES[o.type]
+    cdef int64_t area = s.lanes * <int64_t> s.lanes
+    sums = <object> s.sums
+    where = ((o.queue - s.first_mxm) >> 1, row)
+    bits = np.asarray(<int32_t[:s.lanes]> acc)
+    try:
+        if o.start:
+            bits[:] = 0
+        sums.begin(where, o.type, bits, bool(o.start))
+        if w != NULL:
+            if not w.decoded:
+                sums.load(<size_t> w, w.type, w.rows, w.lanes, w.raw[:2 * area],
+                          w.scales[:SCALE_STREAMS * s.lanes])
+                w.decoded = 1
+            first = data[0][:s.lanes]
+            if planes == 2:
+                first += data[1][:s.lanes]
+            scales = data[planes][:s.lanes] if is_scaled(w.type) else b""
+            sums.mm(where, <size_t> w, w.type, first, scales)
+        if o.emit:
+            bits[:] = sums.value(where)
+    except BaseException as error:
+        sums.error = error
+        s.failed = 1
+
+
 cdef void do_mm(State* s, int op, int issue, int64_t row) noexcept nogil:
     cdef const Op* o = &s.ops[op]
     cdef Plane* p = plane_of(s, op)
@@ -235,7 +281,6 @@ cdef void do_mm(State* s, int op, int issue, int64_t row) noexcept nogil:
     cdef int streams = TYPE_BYTES[o.type] + is_scaled(o.type), k
     cdef int form = 2 if o.type == TYPE_INT8 else 1
     cdef int32_t* acc
-    cdef int32_t* pass_ = <int32_t*> s.result
     cdef Pending* out
     for k in range(streams):
         data[k] = take(s, op, issue, o.a, o.expect_a, k, &poison)
@@ -254,17 +299,10 @@ cdef void do_mm(State* s, int op, int issue, int64_t row) noexcept nogil:
                 s.failed = 1
                 return
         acc = p.acc + row * s.lanes
-        if w != NULL:
-            multiply(s, w, data, pass_)
+        if s.by_model[form == 2]:
+            mm_by_model(s, op, w, data, row, acc)
         else:
-            memset(pass_, 0, 4 * s.lanes)
-        if o.start:
-            memcpy(acc, pass_, 4 * s.lanes)
-        elif form == 2:
-            sat_add_i32(acc, pass_, s.lanes)
-        else:
-            memcpy(s.operand[0], acc, 4 * s.lanes)
-            lanes_sum(1, <uint32_t*> acc, <const uint32_t*> s.operand[0], <const uint32_t*> pass_, s.lanes)
+            add_pass(s, op, w, data, form, acc)
     p.acc_type[row] = form
     if o.emit:
         out = result_new(s, op, issue, s.now + o.latency, 4, CODES)

@@ -99,6 +99,8 @@ cdef struct State:
     uint64_t full        # a bit per superlane
     int values           # 0: timing only
     int warn
+    int by_model[2]      # sums of floats, of integers are `sums`' business
+    void* sums           # models.PlaneSums
     # program
     const Op* ops
     const int8_t* entries

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from emulator.chip import Frequency, Spec, chip_path, read_tables, validate
+from emulator.chip import FloatSums, Frequency, IntegerSums, Spec, chip_path, read_tables, validate
 from isa.lpu import LPU, MATRIX
 
 Count = Annotated[int, Field(ge=1)]
@@ -54,6 +54,8 @@ class Mxm(Spec):
 
     planes: Count  # both hemispheres together; the western half first
     acc_rows: Count
+    accumulate: FloatSums  # how products of floats are added: `emulator.numerics.accumulate`
+    accumulate_int: IntegerSums
     modes: Mapping[str, Mode]
 
 

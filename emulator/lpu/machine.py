@@ -20,6 +20,9 @@ from emulator.lpu import accounts, hazards, prepare
 from emulator.lpu._engine import Engine
 from emulator.lpu.chip import LpuChip
 from emulator.lpu.hazards import HazardError
+from emulator.lpu.models import PlaneSums
+from emulator.numerics.accumulate import Model
+from emulator.numerics.running import choose
 from emulator.result import Hazard, Result
 from isa.program import Program
 
@@ -78,11 +81,13 @@ class Machine:
         *,
         mode: str = "full",
         hazards: str = "error",
+        accumulate: str | Model | None = None,
     ) -> Result:
         """Run a program on `tensors`: codes of every input, by name.
 
         `mode` "timing" computes no values and needs no tensors (unless addresses come from
-        streams); `hazards` "warn" goes on after errors, doing what hardware would. Raises
+        streams); `hazards` "warn" goes on after errors, doing what hardware would; `accumulate` is
+        a model that adds products in place of the chip's (`emulator.numerics.accumulate`). Raises
         `HazardError` (with all hazards of the first bad cycle) and `layout.LayoutError`.
         """
         if mode not in MODES:
@@ -91,7 +96,10 @@ class Machine:
             raise ValueError(f"hazards are {' or '.join(POLICIES)}, not '{hazards}'")
         loaded = program if isinstance(program, Loaded) else self.prepare(program)
         values = mode == "full" or loaded.prepared.addresses_are_data
-        return self._run(loaded, tensors or {}, mode, values, hazards == "warn")
+        mxm = self.chip.mxm
+        chosen = choose(accumulate, mxm.accumulate, mxm.accumulate_int)
+        sums = PlaneSums(chosen, self.chip.lanes) if chosen and values else None
+        return self._run(loaded, tensors or {}, mode, values, hazards == "warn", sums)
 
     def _run(
         self,
@@ -100,6 +108,7 @@ class Machine:
         mode: str,
         values: bool,
         warn: bool,
+        sums: PlaneSums | None,
     ) -> Result:
         chip, prepared, plan = self.chip, loaded.prepared, loaded.plan
         words = 2 * chip.mem.slices * chip.mem.words
@@ -109,7 +118,7 @@ class Machine:
         plan.mark(written, (1 << chip.stagger) - 1)
         if values:
             plan.fill(sram, plan.codes(tensors))
-        engine = Engine(prepared, sram, written, writer, values, warn)
+        engine = Engine(prepared, sram, written, writer, values, warn, sums)
         engine.run()
         found = hazards.Writer(prepared).hazards(engine.hazards())
         if warn or all(h.severity == "warning" for h in found):

@@ -104,6 +104,24 @@ cdef int64_t chunk_of(Machine* m, int type_) noexcept nogil:
     return m.spec.chunk << 1 if w == WIDTH_B4 else m.spec.chunk >> (w - WIDTH_B8)
 
 
+cdef void add_by_model(Machine* m, Worker* h, const Op* o, const Work* w) noexcept with gil:
+    """The sums of an mmad by a model of accumulation, in Python: emulator/npu/models.py."""
+    cdef int width = width_of(o.type)
+    cdef int64_t blocks = up(w.k, 32)
+    sums = <object> m.sums
+    try:
+        sums.mmad(
+            <size_t> w.dst, o.type, (w.rows, w.n, w.k), bool(o.init),
+            w.src[:w.rows * bytes_of(w.k, width)],
+            w.scales[:w.rows * blocks] if w.scales != NULL else b"",
+            w.other[:w.k * bytes_of(w.n, width)],
+            w.other_scales[:blocks * w.n] if w.other_scales != NULL else b"",
+            np.asarray(<int32_t[:w.rows, :w.n]> <int32_t*> w.dst))
+    except BaseException as error:
+        sums.error = error
+        h.failed = 1
+
+
 cdef void do_mmad(Machine* m, Worker* h, const Op* o, const Work* w) noexcept nogil:
     """c [rows, n] = or += a [rows, k] b [k, n]: begins the sums, then adds the accumulator's way."""
     cdef int64_t i
@@ -113,6 +131,9 @@ cdef void do_mmad(Machine* m, Worker* h, const Op* o, const Work* w) noexcept no
                 memcpy(w.dst + i * w.n * 4, w.bias, w.n * 4)
             else:
                 memset(w.dst + i * w.n * 4, 0, w.n * 4)
+    if m.by_model[o.type == TYPE_INT8]:
+        add_by_model(m, h, o, w)
+        return
     if not add_chunks(&h.scratch, format_of(o.type), width_of(o.type) == WIDTH_B4, w.rows, w.n, w.k,
                       chunk_of(m, o.type), w.src, w.scales, w.other, w.other_scales, w.dst):
         h.failed = 1

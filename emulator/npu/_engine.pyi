@@ -4,6 +4,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.npu.models import CubeSums
+
 def op_size() -> int: ...
 
 class Engine:
@@ -22,6 +24,7 @@ class Engine:
         strict: bool,
         threads: int,
         most_work: int,
+        sums: CubeSums | None = None,
     ) -> None: ...
     def run(self) -> None: ...
     def faults(self) -> list[tuple[int, int, int, int, int, int, int, int, int]]: ...

@@ -52,16 +52,23 @@ def op_size() -> int:
 
 @cython.final
 cdef class Engine:
-    """One run of one program on one chip; `machine.spec` gives the numbers."""
+    """One run of one program on one chip; `machine.spec` gives the numbers. `sums`, a
+    `models.CubeSums`, adds products in place of the cube.
+    """
 
     cdef Machine m
     cdef list kept
+    cdef object sums
 
     def __cinit__(self, spec, ops, functions, sections, tensors, blocks, kind, values, strict,
-                  int threads, int most_work):
+                  int threads, int most_work, sums=None):
         cdef Machine* m = &self.m
         memset(m, 0, sizeof(Machine))
         self.kept = [ops]
+        self.sums = sums
+        if sums is not None:
+            m.sums = <void*> sums
+            m.by_model = [sums.chosen.floats is not None, sums.chosen.integers is not None]
         self._spec(spec)
         self._ops(ops, functions)
         m.blocks, m.kind, m.values, m.strict = blocks, kind, values, strict
@@ -311,6 +318,8 @@ cdef class Engine:
             thread.join()
         with nogil:
             forget(m)
+        if self.sums is not None and self.sums.error is not None:
+            raise self.sums.error
         for i in range(m.worker_count):
             if m.workers[i].failed:
                 raise MemoryError

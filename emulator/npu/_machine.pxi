@@ -51,6 +51,8 @@ cdef struct Machine:
     int32_t started
     int64_t taken           # tickets for a core's part of a segment: given out, and done
     int64_t done
+    int by_model[2]         # sums of floats, of integers are `sums`' business
+    void* sums              # models.CubeSums
     Use* uses
     Record* records
     int32_t record_count

@@ -11,7 +11,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from emulator.chip import Bytes, Frequency, Seconds, Spec, chip_path, read_tables, validate
+from emulator.chip import (
+    Bytes,
+    FloatSums,
+    Frequency,
+    IntegerSums,
+    Seconds,
+    Spec,
+    chip_path,
+    read_tables,
+    validate,
+)
 from emulator.npu.memory.spec import HbmSpec, L2Spec
 from isa.npu import MMAD_TYPES, NPU, PIPES
 
@@ -37,6 +47,8 @@ class Cube(Spec):
     rows: Count  # of A, and columns of B, that the array takes at once
     k0: Mapping[str, Count]  # format -> k per cycle
     chunk: Bytes  # of k that are summed exactly before one rounding
+    accumulate: FloatSums  # how products of floats are added: `emulator.numerics.accumulate`
+    accumulate_int: IntegerSums
     startup: Cycles  # of an mmad shorter than `startup_hidden_from`
     startup_hidden: Cycles  # of a longer one
     startup_hidden_from: Cycles

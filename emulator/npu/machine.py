@@ -17,7 +17,10 @@ from emulator.npu import accounts, globals, prepare
 from emulator.npu._engine import Engine
 from emulator.npu.chip import NpuChip
 from emulator.npu.hazards import HazardError, Writer
+from emulator.npu.models import CubeSums
 from emulator.npu.prepare import Prepared
+from emulator.numerics.accumulate import Model
+from emulator.numerics.running import choose
 from emulator.result import Result
 from isa.npu import PIPES, SPACES
 from isa.program import Program
@@ -56,13 +59,15 @@ class Machine:
         mode: str = "full",
         hazards: str = "error",
         threads: int | None = None,
+        accumulate: str | Model | None = None,
     ) -> Result:
         """Run a program on `tensors`: codes of every input, by name.
 
         `mode` "timing" computes no tensor values and needs no tensors; `hazards` "warn" goes on
         after races, reads of unwritten memory and flags raised twice. Values are computed on
-        `threads` host threads, by default one for each CPU; no result depends on it. Raises
-        `HazardError` and `globals.LayoutError`.
+        `threads` host threads, by default one for each CPU; no result depends on it. `accumulate`
+        is a model that adds products in place of the chip's (`emulator.numerics.accumulate`).
+        Raises `HazardError` and `globals.LayoutError`.
         """
         if mode not in MODES:
             raise ValueError(f"no mode '{mode}'; modes: {', '.join(MODES)}")
@@ -72,10 +77,13 @@ class Machine:
         values = mode == "full"
         capacity = int(self.chip.hbm.capacity)
         placed = globals.place(prepared.program, capacity, tensors or {}, values)
+        cube = self.chip.cube
+        chosen = choose(accumulate, cube.accumulate, cube.accumulate_int)
+        sums = CubeSums(chosen) if chosen and values else None
         engine = Engine(
             spec(self.chip), prepared.ops, list(prepared.functions), prepared.sections,
             [p.row() for p in placed], prepared.blocks, prepared.kind, values, hazards == "error",
-            threads or host_threads(), MOST_WORK,
+            threads or host_threads(), MOST_WORK, sums,
         )  # fmt: skip
         engine.run()
         names = [(p.tensor.name, p.base, p.size) for p in placed]

@@ -31,9 +31,12 @@ class Exact:
 
 @dataclass(frozen=True, slots=True)
 class ExactChunk:
-    """Exact inside chunks of `length`, each rounded to float32 once; float32 adds across."""
+    """Exact inside chunks of `length`, each rounded to float32 once; float32 adds across.
 
-    length: int
+    A length of 0 is a machine's own: what it sums exactly before it rounds.
+    """
+
+    length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,9 @@ class Promote:
 
 @dataclass(frozen=True, slots=True)
 class Int32:
-    """Integers: exact in chunks of `length` (0: all of K), added to a saturating int32 or not."""
+    """Integers: exact in chunks of `length` (0: all of K; on a machine, its own), added to a
+    saturating int32 or not.
+    """
 
     saturate: bool = True
     length: int = 0
@@ -112,7 +117,7 @@ def parse_model(text: str | Model) -> Model:
     if match is None or kind is None:
         raise ValueError(f"unknown accumulation {text!r}; known: {', '.join(_NAMES)}")
     arguments: list[Any] = [
-        int(word) if re.fullmatch(r"\d+", word) else parse_model(word)
+        int(word) if re.fullmatch(r"-?\d+", word) else parse_model(word)
         for word in _split(match[2] or "")
     ]
     if match[1] == "int32_wrap":
@@ -126,6 +131,24 @@ def parse_model(text: str | Model) -> Model:
         raise ValueError(f"{text!r}: {match[1]} takes ({wanted})") from None
 
 
+def model_text(model: Model) -> str:
+    """The shortest text from which `parse_model` makes the model.
+
+    >>> model_text(Promote(128, TruncAlign(32, 13)))
+    'promote(128,trunc_align(32,13))'
+    """
+    values = [getattr(model, f.name) for f in fields(model)]
+    name = next(name for name, kind in _NAMES.items() if isinstance(model, kind))
+    if isinstance(model, Int32):
+        name = "int32" if model.saturate else "int32_wrap"
+        values = values[1:]
+    defaults = [f.default for f in fields(model)][-len(values) :] if values else []
+    while values and values[-1] == defaults[len(values) - 1]:
+        values.pop()
+    words = [str(int(v)) if isinstance(v, int) else model_text(v) for v in values]
+    return f"{name}({','.join(words)})" if words else name
+
+
 def accumulate(
     a: npt.ArrayLike, b: npt.ArrayLike, model: str | Model, acc: Sums | None = None
 ) -> Sums:
@@ -135,7 +158,9 @@ def accumulate(
     IEEE results, NaN always 0x7fc00000. ValueError for shapes that do not fit, unknown models, or
     lengths below 1.
     """
-    rule = _checked(parse_model(model))
+    rule = parse_model(model)
+    if not getattr(_checked(rule), "length", 1) and not isinstance(rule, Int32):
+        raise ValueError("exact_chunk takes (length)")
     left = np.ascontiguousarray(a, dtype=np.float64)
     right = np.ascontiguousarray(b, dtype=np.float64)
     if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
@@ -215,15 +240,19 @@ def _chunks(a: Doubles, b: Doubles, length: int) -> Iterator[tuple[Doubles, Doub
 def _checked(rule: Model) -> Model:
     for name in ("length", "n", "fraction"):
         value = getattr(rule, name, 1)
-        least = 0 if isinstance(rule, Int32) or name == "fraction" else 1
+        least = 0 if isinstance(rule, Int32 | ExactChunk) or name == "fraction" else 1
         if not isinstance(value, int) or value < least:
             raise ValueError(f"{rule}: {name} must be at least {least}")
     if isinstance(rule, TruncAlign) and (rule.fraction > 50 or not -1 <= rule.out <= 23):
         raise ValueError(f"{rule}: at most 50 fraction bits, and 23 in the result")
     if isinstance(rule, TruncAlign) and rule.length > 512:
         raise ValueError(f"{rule}: at most 512 products are aligned at once")
-    if isinstance(rule, Promote) and isinstance(_checked(parse_model(rule.inner)), Int32):
-        raise ValueError(f"{rule}: integers are not promoted")
+    if isinstance(rule, Promote):
+        inner = _checked(parse_model(rule.inner))
+        if isinstance(inner, Int32):
+            raise ValueError(f"{rule}: integers are not promoted")
+        if isinstance(inner, ExactChunk) and not inner.length:
+            raise ValueError("exact_chunk takes (length) inside promote")
     return rule
 
 

@@ -34,7 +34,7 @@ def machine(monkeypatch: pytest.MonkeyPatch):
         def __init__(self, chip) -> None:
             self.chip = chip
 
-        def run(self, program, tensors, mode, hazards):
+        def run(self, program, tensors, mode, hazards, accumulate=None):
             state.calls.append((mode, hazards, dict(tensors)))
             if state.fail is not None:
                 raise state.fail

@@ -20,8 +20,8 @@ EXAMPLES = (
               help="Draw errors by format and their histogram.")  # fmt: skip
 @click.pass_context
 def accuracy(
-    ctx: click.Context, /, target: str | None, dtypes: str | None, json_to: str | None,
-    plot_to: str | None, **options: Any,
+    ctx: click.Context, /, target: str | None, dtypes: str | None, models: str | None,
+    json_to: str | None, plot_to: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Compare a kernel with float64 in several number formats: one table, a row per format.
 
@@ -59,7 +59,7 @@ def accuracy(
         seed=options["seed"],
     )
     with Progress(str(target)) as progress:
-        found = collect(request, names("--dtype", dtypes), progress)
+        found = collect(request, names("--dtype", dtypes), names("--accumulate", models), progress)
     if plot_to is not None:
         found.plot(plot_to)
     if json_to is not None:

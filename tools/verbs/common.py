@@ -34,6 +34,7 @@ class Line:
     seed: int
     json_to: str | None
     hazards: str
+    accumulate: str | None
 
     def request(self, mode: str, check: bool | None, wanted: Iterable[str]) -> Request:
         """The request, with every file read that it names."""
@@ -50,6 +51,7 @@ class Line:
             mode=mode,
             hazards=self.hazards,
             check=check,
+            accumulate=self.accumulate,
         )
 
     def out_files(self) -> dict[str, str]:
