@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
-
 from emulator.lpu.chip import LpuChip
 from isa.program import Digit, Layout, Program, Tensor
-from programs.encoding import accumulator, encode_operands
-from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, normal
+from programs.encoding import accumulator
+from programs.kernel import KernelError, Params
 from programs.lpu.product import Matmul, first_fit
 from programs.lpu.schedule import Block, Fragment, Schedule, Value
+from programs.swiglu import SwigluMaths
 
 LOG2E = 1.4426950408889634
 
@@ -28,34 +27,19 @@ def silu(f: Fragment, gate: Value, again: Value) -> Value:
     return f.vxm("mul.fp32", f.vxm("mul.fp32", root, root), again)
 
 
-class SwigluKernel(Kernel):
+class SwigluKernel(SwigluMaths):
     """``swiglu``: x [m, k], w_gate and w_up [k, n] -> y [m, n] fp32."""
 
-    name = "swiglu"
     machine = "lpu"
-    summary = "y = silu(x w_gate) * (x w_up)"
-    params: ClassVar[tuple[Param, ...]] = (
-        Param("m", 256, "rows of x"),
-        Param("n", 1536, "columns of the weights"),
-        Param("k", 384, "columns of x"),
-    )
-    inputs_doc: ClassVar[dict[str, str]] = {"x": "[m, k]", "w_gate": "[k, n]", "w_up": "[k, n]"}
-    outputs_doc: ClassVar[dict[str, str]] = {"y": "[m, n] fp32"}
-    operand_axes: ClassVar[dict[str, int]] = {"x": 1, "w_gate": 0, "w_up": 0}
+    factors: ClassVar[dict[str, str]] = {
+        "gate.scale": "w_gate", "gate.scale2": "w_gate", "up.scale": "w_up",
+    }  # fmt: skip
 
     def dtypes(self, chip: LpuChip) -> tuple[str, ...]:
         return tuple(chip.mxm.modes)
 
     def default_dtype(self, chip: LpuChip) -> str:
         return "bf16" if "bf16" in chip.mxm.modes else "fp16"
-
-    def shape_params(self, arrays: Arrays) -> dict[str, int]:
-        x, gate, up = (arrays[name] for name in ("x", "w_gate", "w_up"))
-        if x.ndim != 2 or gate.ndim != 2 or gate.shape != up.shape or x.shape[1] != gate.shape[0]:
-            raise KernelError(
-                f"x is [m, k], w_gate and w_up [k, n], not {x.shape}, {gate.shape}, {up.shape}"
-            )
-        return {"m": x.shape[0], "k": x.shape[1], "n": gate.shape[1]}
 
     def build(self, chip: LpuChip, dtype: str, params: Params) -> Program:
         m, n, k = (params[name] for name in ("m", "n", "k"))
@@ -113,37 +97,6 @@ class SwigluKernel(Kernel):
             tensors.append(Tensor(name, "fp32", (1,), "in", (layout,)))
             blocks.append(block)
         return blocks
-
-    def inputs(self, params: Params, seed: int) -> dict[str, Array]:
-        m, n, k = (params[name] for name in ("m", "n", "k"))
-        scale = np.float32(1 / np.sqrt(k))
-        return {
-            "x": normal((m, k), seed, 0),
-            "w_gate": normal((k, n), seed, 1) * scale,
-            "w_up": normal((k, n), seed, 2) * scale,
-        }
-
-    def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
-        tensors, scales = encode_operands(arrays, dtype, self.operand_axes)
-        if dtype == "int8":
-            of_x = scales.get("x", 1.0)
-            for name, weights in (("gate.scale", "w_gate"), ("gate.scale2", "w_gate"),
-                                  ("up.scale", "w_up")):  # fmt: skip
-                tensors[name] = np.array([of_x * scales.get(weights, 1.0)], np.float32)
-        return Encoded(tensors, scales)
-
-    def decode(
-        self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded
-    ) -> dict[str, Array]:
-        return {"y": outputs["y"].view(np.float32)}
-
-    def reference(self, params: Params, arrays: Arrays) -> dict[str, Array]:
-        x, gate, up = (np.asarray(arrays[n], np.float64) for n in ("x", "w_gate", "w_up"))
-        g = x @ gate
-        return {"y": g / (1 + np.exp(-g)) * (x @ up)}
-
-    def macs(self, params: Params) -> int:
-        return 2 * int(params["m"]) * int(params["n"]) * int(params["k"])
 
 
 KERNEL = SwigluKernel()

@@ -30,13 +30,15 @@ class Places:
 
 
 class Product:
-    """Emits the cube's program for one tiling."""
+    """Emits the cube's program for one tiling, by itself or into `code`."""
 
-    def __init__(self, chip: NpuChip, dtype: str, tiling: Tiling, places: Places) -> None:
+    def __init__(
+        self, chip: NpuChip, dtype: str, tiling: Tiling, places: Places, code: Code | None = None
+    ) -> None:
         self.chip, self.dtype, self.t, self.at = chip, dtype, tiling, places
         self.scaled = is_scaled(dtype)
         self.width = WIDTH[tiling.bits]
-        self.code = Code("core.cube")
+        self.code = code or Code("core.cube")
         self.result = "int32" if dtype == "int8" else "fp32"
         buffers = chip.buffers()
         self.half = {name: buffers[name] // 2 for name in ("l0a", "l0b", "l0as", "l0bs")}
@@ -46,6 +48,12 @@ class Product:
 
     def section(self) -> Section:
         """The whole program of a block."""
+        self.emit()
+        self.code("end")
+        return self.code.section()
+
+    def emit(self) -> None:
+        """All of it but its end."""
         code, t = self.code, self.t
         done = code.label()
         self.i, self.i_end, first_j, self.j_end = (code.reg() for _ in range(4))
@@ -64,12 +72,10 @@ class Product:
         self.j = code.reg()
         with code.loop(self.i, self.i, self.i_end, t.tm):
             self._clip(self.m, self.i, self.i_end, t.tm)
-            with code.loop(self.j, first_j, self.j_end, t.tn):
-                self._clip(self.n, self.j, self.j_end, t.tn)
+            with code.loop(self.j, first_j, self.j_end, t.outputs):
+                self._columns()
                 self._tile()
         code.bind(done)
-        code("end")
-        return code.section()
 
     def _constants(self) -> None:
         """Pitches, sizes, parities, and all buffers free."""
@@ -93,6 +99,10 @@ class Product:
     def _clip(self, size: Reg, at: Reg, end: Reg, most: int) -> None:
         self.code.op("sub", size, end, at)
         self.code.op("min", size, size, most)
+
+    def _columns(self) -> None:
+        """n = columns of B in this tile."""
+        self._clip(self.n, self.j, self.j_end, self.t.tn)
 
     def _tile(self) -> None:
         code, t = self.code, self.t
@@ -133,10 +143,15 @@ class Product:
             code.op("mul", src, self.kk, t.bytes(t.n))
             self._elements(off, self.j)
             code.op("add", src, src, off)
-            code.op("add", src, src, self.at.b)
-            code("load", space="l1", width=self.width, dst=dst, src=src, n=self.n,
-                 rows=self.k_step, src_pitch=self.b_pitch, dst_pitch=self.b_step)  # fmt: skip
+            self._load_b(dst, src)
         code.hand_over("mte2", "mte1", self.l1)
+
+    def _load_b(self, dst: Reg, src: Reg) -> None:
+        """B [k_step, n]; `src` counts bytes from the beginning of B."""
+        code = self.code
+        code.op("add", src, src, self.at.b)
+        code("load", space="l1", width=self.width, dst=dst, src=src, n=self.n, rows=self.k_step,
+             src_pitch=self.b_pitch, dst_pitch=self.b_step)  # fmt: skip
 
     def _elements(self, dst: Reg, count: Reg) -> None:
         """dst = bytes of so many elements (an even number of 4-bit ones)."""
@@ -175,10 +190,15 @@ class Product:
                 self._b_scales_at(dst)
                 code.op("mul", src, at, t.n)
                 code.op("add", src, src, self.j)
-                code.op("add", src, src, self.at.b_scale)
-                code("load", space="l1", width="b8", dst=dst, src=src, n=self.n, rows=count,
-                     src_pitch=self.columns, dst_pitch=self.tile_columns)  # fmt: skip
+                self._load_b_scales(dst, src, count)
             code.hand_over("mte2", "mte1", flag)
+
+    def _load_b_scales(self, dst: Reg, src: Reg, count: Reg) -> None:
+        """B's scales [count, n]; `src` counts bytes from the beginning of them."""
+        code = self.code
+        code.op("add", src, src, self.at.b_scale)
+        code("load", space="l1", width="b8", dst=dst, src=src, n=self.n, rows=count,
+             src_pitch=self.columns, dst_pitch=self.tile_columns)  # fmt: skip
 
     def _release_scales(self) -> None:
         """After the last step of a span its half of the scale buffers is free again."""

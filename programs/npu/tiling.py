@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from emulator.npu.chip import NpuChip
@@ -45,6 +45,7 @@ class Tiling:
     span: int
     rows: int
     cols: int
+    halves: int = 1  # 2: a tile's columns are of two B beside each other, of each the same ones
 
     def bytes(self, elements: int) -> int:
         return up(elements * self.bits, 8)
@@ -54,8 +55,13 @@ class Tiling:
         return up(up(self.m, self.tm), self.rows) * self.tm
 
     @property
+    def outputs(self) -> int:
+        """Columns of the output that a tile makes."""
+        return self.tn // self.halves
+
+    @property
     def block_n(self) -> int:
-        return up(up(self.n, self.tn), self.cols) * self.tn
+        return up(up(self.n, self.outputs), self.cols) * self.outputs
 
     @property
     def l1_a(self) -> int:
@@ -92,12 +98,18 @@ def default(
     k: int,
     tile: tuple[int, ...] | None = None,
     blocks: tuple[int, ...] | None = None,
+    fits: Callable[[int, int], bool] = lambda tm, tn: True,
 ) -> Tiling:
-    """The tiling with the least estimated time, or the given one checked."""
+    """The tiling with the least estimated time, or the given one checked.
+
+    `fits(tm, tn)` says so where something else than L0 has to hold a tile.
+    """
     if tile is not None:
         return _with_steps(chip, dtype, m, n, k, tile, blocks or _grid(chip, m, n, tile))
     best: tuple[float, Tiling] | None = None
     for candidate in _tiles(chip, dtype, m, n, k):
+        if not fits(candidate[0], candidate[1]):
+            continue
         for grid in [blocks] if blocks else _grids(chip):
             try:
                 tiling = _with_steps(chip, dtype, m, n, k, candidate, grid)
