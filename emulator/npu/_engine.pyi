@@ -22,6 +22,7 @@ class Engine:
         kind: int,
         values: bool,
         strict: bool,
+        warm: bool,
         threads: int,
         most_work: int,
         sums: CubeSums | None = None,

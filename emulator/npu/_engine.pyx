@@ -22,6 +22,11 @@ from emulator.numerics._core cimport (
     encode_from_f64_rounded, free_scratch, i32_to_f32, sat_add_i32, vec_exp, vec_ln, vec_sqrt,
 )
 
+from emulator.npu.memory._system cimport (
+    Answer, GM_ATOMIC, GM_READ, GM_WRITE, Memory, Request, memory_free, memory_new, memory_warm,
+    serve, serve_sector,
+)
+
 from threading import Thread
 
 import numpy as np
@@ -61,7 +66,7 @@ cdef class Engine:
     cdef object sums
 
     def __cinit__(self, spec, ops, functions, sections, tensors, blocks, kind, values, strict,
-                  int threads, int most_work, sums=None):
+                  bint warm, int threads, int most_work, sums=None):
         cdef Machine* m = &self.m
         memset(m, 0, sizeof(Machine))
         self.kept = [ops]
@@ -73,6 +78,11 @@ cdef class Engine:
         self._ops(ops, functions)
         m.blocks, m.kind, m.values, m.strict = blocks, kind, values, strict
         self._tensors(tensors)
+        m.memory = memory_new(spec["memory"], max((t[0] + t[2] for t in tensors), default=0))
+        if warm:
+            for base, _, size, _, writable in tensors:
+                if not writable:
+                    memory_warm(m.memory, base, size)
         self._subs(sections)
         m.simd = <Simd*> calloc(1, sizeof(Simd))
         m.called = <Called*> calloc(CALLS, sizeof(Called))
@@ -97,9 +107,6 @@ cdef class Engine:
             c.queue[pipe] = depth
         for space, size in spec["sizes"].items():
             c.sizes[space] = size
-        self.m.hit, self.m.miss = spec["hit"], spec["miss"]
-        self.m.atomic = spec["atomic"]
-        self.m.hbm_rate, self.m.l2_rate = spec["hbm_rate"], spec["l2_rate"]
 
     def _number(self, name, value):
         cdef Spec* c = &self.m.spec
@@ -185,10 +192,6 @@ cdef class Engine:
                 valid = known
                 t.valid = &valid[0]
                 self.kept.append(known)
-            m.cached_sectors = max(m.cached_sectors, <int64_t> (base + size) // SECTOR + 1)
-        m.cached = <uint8_t*> calloc(m.cached_sectors // 8 + 1, 1)
-        if m.cached == NULL:
-            raise MemoryError
 
     def _subs(self, sections):
         """sections: (first row, end row) of the cube's and of the vectors' program, or (-1, -1)."""
@@ -265,7 +268,7 @@ cdef class Engine:
         free(m.called)
         free(m.tensors)
         free(m.functions)
-        free(m.cached)
+        memory_free(m.memory)
         free(m.heap.items)
         for i in range(m.spec.cores if m.tapes != NULL else 0):
             free(m.tapes[i].items)
@@ -367,7 +370,7 @@ cdef class Engine:
         """Cycles and traffic of the run."""
         cdef Machine* m = &self.m
         return {
-            "cycles": m.end, "steps": m.steps, "read_bytes": m.read_bytes,
-            "write_bytes": m.write_bytes, "hbm_read": m.hbm_read, "hbm_write": m.hbm_write,
-            "l0_read": m.l0_read,
+            "cycles": m.end, "steps": m.steps, "l2_read": m.memory.l2_read,
+            "l2_write": m.memory.l2_write, "hbm_read": m.memory.hbm_read,
+            "hbm_write": m.memory.hbm_write, "l0_read": m.l0_read,
         }

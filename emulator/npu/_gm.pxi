@@ -1,25 +1,10 @@
-# The seam to the memory system. Part of _engine.pyx.
+# The seam to the memory system (emulator/npu/memory). Part of _engine.pyx.
 #
-# A pipe asks with `gm_request`; later the memory system says that the pipe may ask for more
-# (EV_ISSUED, with the account of that time) and that the last byte is there (EV_ARRIVED).
-#
-# Until emulator/npu/memory takes over, this is the simplest model with the right rates: the first
-# touch of a 128-byte sector comes from HBM, every later one from L2; both serve requests in order of
-# arrival at their full rate. There is no eviction and no bank in it.
-
-cdef enum:
-    SECTOR = 128
-
-cdef enum:  # what a SIMT function asks of a sector
-    GM_READ, GM_WRITE, GM_ATOMIC
-
-
-cdef bint first_touch(Machine* m, int64_t sector) noexcept nogil:
-    """Whether nobody has touched the sector before; from now on somebody has."""
-    if sector >= m.cached_sectors or m.cached[sector >> 3] >> (sector & 7) & 1:
-        return False
-    m.cached[sector >> 3] |= <uint8_t> (1 << (sector & 7))
-    return True
+# A pipe asks with `gm_request`. Its request leaves in pieces, one event each: a piece goes once the
+# one before has passed the engine and the window of what the engine may have under way has room.
+# After the last piece the pipe may ask for more (EV_ISSUED); when the last byte is there the flags
+# that waited for it go up (EV_ARRIVED). Time in which the engine could have moved bytes but its
+# window was full is charged to what the oldest piece in it waits for: HBM or L2.
 
 
 cdef int64_t sector_access(
@@ -35,26 +20,7 @@ cdef int64_t sector_access(
     not run far ahead of `m.now`, or sub-cores do not share the memory as they would. MSHRs, the
     coalescing into sectors and the return path are the caller's.
     """
-    cdef int64_t sector = <int64_t> (address // SECTOR)
-    cdef double done
-    cdef bint fresh = first_touch(m, sector)
-    if kind == GM_READ:
-        m.read_bytes += SECTOR
-        size = SECTOR
-    else:
-        m.write_bytes += size
-    m.l2_free = max(m.l2_free, <double> time) + size / m.l2_rate
-    done = m.l2_free + m.hit
-    if fresh and kind != GM_WRITE:
-        m.hbm_read += SECTOR
-        m.hbm_free = max(m.hbm_free, <double> time) + SECTOR / m.hbm_rate
-        done = max(m.hbm_free + m.miss, done)
-    elif fresh:
-        m.hbm_write += SECTOR
-    if kind == GM_ATOMIC:
-        done = max(done, m.atomic_free[sector % ATOMICS]) + m.atomic
-        m.atomic_free[sector % ATOMICS] = done
-    return <int64_t> ceil(done)
+    return <int64_t> ceil(serve_sector(m.memory, s.core, address, kind, size, <double> time))
 
 
 cdef void gm_request(
@@ -65,49 +31,84 @@ cdef void gm_request(
 
     The pipe prepares for `overhead` cycles, then moves at `rate` bytes per cycle at most.
     """
-    cdef int64_t start = m.now + overhead, own, issued, finish, latency = m.hit, i, j
-    cdef int64_t first, last, sector, fresh = 0, touched = 0
-    cdef uint64_t at
-    cdef int reason = R_L2, number = <int> (p.asked % REQUESTS)
+    cdef int64_t start = m.now + overhead
+    cdef Transfer* f = &p.transfer
+    cdef Request* r = &f.request
+    account(p, start, R_BUSY)
     if row <= 0 or rows <= 0 or planes <= 0:
-        account(p, start, R_BUSY)
         p.free_at = start
         p.done_at = max(p.done_at, start)
         return
-    for j in range(planes):
-        for i in range(rows):
-            at = address + <uint64_t> (j * plane + i * pitch)
-            first, last = <int64_t> (at // SECTOR), <int64_t> ((at + <uint64_t> row - 1) // SECTOR)
-            touched += last - first + 1
-            for sector in range(first, last + 1):
-                fresh += first_touch(m, sector)
-    if write:
-        m.write_bytes += row * rows * planes
-        m.hbm_write += fresh * SECTOR
-    else:
-        m.read_bytes += row * rows * planes
-        m.hbm_read += fresh * SECTOR
-    own = start + <int64_t> ceil(row * rows * planes / rate)
-    m.l2_free = max(m.l2_free, <double> start) + touched * SECTOR / m.l2_rate
-    issued = max(own, <int64_t> ceil(m.l2_free))
-    if fresh:
-        latency = m.miss
-        m.hbm_free = max(m.hbm_free, <double> start) + fresh * SECTOR / m.hbm_rate
-        if <int64_t> ceil(m.hbm_free) > issued:
-            issued = <int64_t> ceil(m.hbm_free)
-            reason = R_HBM
-    finish = issued + latency
-    p.here[number] = 0
+    if pitch == row:            # rows that touch are one, and so are planes
+        row, rows, pitch = row * rows, 1, row * rows
+        if plane == row:
+            row, planes = row * planes, 1
+    memset(r, 0, sizeof(Request))
+    r.address, r.row, r.rows, r.pitch, r.planes, r.plane = address, row, rows, pitch, planes, plane
+    r.write, r.keep, r.core = write, not stream, s.core
+    f.rate, f.next, f.op = rate, <double> start, p.current
     p.asked += 1
     p.state = P_MEMORY
-    account(p, own, R_BUSY)
-    # Both answers are known at once here; the real memory system sends them when it knows them.
-    send(m, issued, EV_ISSUED, s, p, 0, reason)
-    send(m, finish, EV_ARRIVED, s, p, number, R_HBM if fresh else R_L2)
+    p.here[(p.asked - 1) % REQUESTS] = 0
+    gm_piece(m, s, p)
+
+
+cdef double window_opens(Machine* m, Transfer* f, double size, int* reason) noexcept nogil:
+    """When another piece may leave, at least an eighth of the window; why not before."""
+    cdef Flight* oldest
+    cdef double time = f.next
+    while f.flights:
+        oldest = &f.flight[f.first]
+        if oldest.arrives > time:
+            if f.flights < FLIGHTS and f.under_way <= size * 7 / 8:
+                break
+            time = oldest.arrives
+            reason[0] = oldest.reason
+        f.under_way -= oldest.size
+        f.first = (f.first + 1) % FLIGHTS
+        f.flights -= 1
+    return time
+
+
+cdef void gm_piece(Machine* m, Sub* s, Pipe* p) noexcept nogil:
+    """The next piece of the pipe's request, or the event that brings it here when it may leave."""
+    cdef Transfer* f = &p.transfer
+    cdef double size = m.memory.outstanding * f.rate, own, arrives
+    cdef int reason = R_L2
+    cdef double time = window_opens(m, f, size, &reason)
+    cdef int64_t before = p.busy
+    cdef Answer a
+    cdef Flight* g
+    if time > f.next:
+        f.next = time
+        if time > m.now + m.spec.dma_overhead:
+            f.reason = reason
+            send(m, <int64_t> ceil(time), EV_PIECE, s, p, 0, 0)
+            return
+    account(p, <int64_t> time, f.reason if f.reason else reason)
+    f.reason = 0
+    a = serve(m.memory, &f.request, time, size - f.under_way)
+    if m.memory.failed:
+        fault(m, FAULT_MEMORY, s, p.current, -1, 0, 0, 0)
+        return
+    own = time + a.cost / f.rate
+    account(p, <int64_t> own, R_BUSY)
+    m.uses[f.op].busy += p.busy - before
+    arrives = max(a.ready, f.arrived + a.cost / f.rate)
+    f.arrived, f.next = arrives, own
+    g = &f.flight[(f.first + f.flights) % FLIGHTS]
+    g.arrives, g.size, g.reason = arrives, a.cost, R_HBM if a.missed else R_L2
+    f.flights += 1
+    f.under_way += a.cost
+    if a.finished:
+        send(m, <int64_t> ceil(own), EV_ISSUED, s, p, 0, R_BUSY)
+        send(m, <int64_t> ceil(arrives), EV_ARRIVED, s, p, <int> ((p.asked - 1) % REQUESTS), g.reason)
+    else:
+        send(m, <int64_t> ceil(own), EV_PIECE, s, p, 0, 0)
 
 
 cdef void gm_issued(Machine* m, Sub* s, Pipe* p, int reason) noexcept nogil:
-    """The pipe may go on; what it spent beyond its own rate was the memory's fault."""
+    """The pipe may go on."""
     account(p, m.now, reason)
     p.free_at = max(p.free_at, m.now)
     p.done_at = max(p.done_at, p.free_at)

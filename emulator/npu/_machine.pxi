@@ -2,9 +2,6 @@
 
 include "_simd_state.pxi"
 
-cdef enum:
-    ATOMICS = 1024          # sectors that the atomic units tell apart
-
 cdef struct Function:
     int32_t first       # row of the program
     int32_t end
@@ -57,22 +54,8 @@ cdef struct Machine:
     Record* records
     int32_t record_count
     int32_t record_capacity
-    int64_t read_bytes      # global memory, by the engines
-    int64_t write_bytes
-    int64_t hbm_read
-    int64_t hbm_write
     int64_t l0_read
-    # The simple memory model of _gm.pxi.
-    double hbm_free
-    double l2_free
-    double hbm_rate
-    double l2_rate
-    int64_t hit
-    int64_t miss
-    uint8_t* cached
-    int64_t cached_sectors
-    double[ATOMICS] atomic_free  # end of the last atomic operation on a sector, by a hash of it
-    int32_t atomic          # cycles of one
+    Memory* memory          # L2 and HBM
 
 
 cdef void fault(

@@ -458,6 +458,8 @@ cdef void run_machine(Machine* m) noexcept nogil:
             gm_issued(m, s, p, e.y)
         elif e.kind == EV_ARRIVED:
             gm_arrived(m, s, p, e.x, e.y)
+        elif e.kind == EV_PIECE:
+            gm_piece(m, s, p)
         elif e.kind == EV_SET:
             flag_set(m, s, e.pipe, e.x, e.y)
         elif e.kind == EV_COUNT:

@@ -20,6 +20,7 @@ cdef enum:
     MOST_FAULTS = 64
     SIGNALS = 64        # flags of a pipe that wait for its results to be there
     REQUESTS = 256      # of a pipe to the memory system that are under way, at most
+    FLIGHTS = 64        # pieces of them
 
 # Why a pipe did not work; names in machine.py, in this order.
 cdef enum:
@@ -36,7 +37,7 @@ cdef enum:
     F_LOW, F_COMING, F_HIGH
 
 cdef enum:  # events; the numbers are their priorities too
-    EV_ISSUED, EV_ARRIVED, EV_SET, EV_COUNT, EV_PIPE, EV_SCALAR, EV_DONE, EV_BLOCK
+    EV_ISSUED, EV_ARRIVED, EV_PIECE, EV_SET, EV_COUNT, EV_PIPE, EV_SCALAR, EV_DONE, EV_BLOCK
 
 cdef enum:  # faults; texts in machine.py
     FAULT_NONE, FAULT_CAPACITY, FAULT_BOUNDS, FAULT_POISON, FAULT_RACE, FAULT_FLAG_SET, FAULT_DEADLOCK
@@ -84,6 +85,23 @@ cdef struct Signal:         # a flag to raise once requests up to `need` are com
     int32_t to              # pipe or scope
     int32_t id
 
+cdef struct Flight:         # a piece of a request that is under way
+    double arrives
+    double size
+    int32_t reason          # what it waits for
+
+cdef struct Transfer:       # of a pipe from or to global memory
+    Request request
+    double rate             # of the engine, bytes per cycle
+    double next             # when the next piece may leave as far as the engine goes
+    double arrived          # when the last piece is there
+    double under_way        # bytes
+    int32_t op
+    int32_t reason          # why the next piece cannot leave yet
+    int32_t first
+    int32_t flights
+    Flight[FLIGHTS] flight  # ring
+
 cdef struct Pipe:
     Pending* ring
     int32_t capacity
@@ -114,6 +132,7 @@ cdef struct Pipe:
     int32_t signal_count
     int64_t asked           # requests to the memory system
     int64_t arrived         # all before this one are complete
+    Transfer transfer
     uint8_t[REQUESTS] here  # complete, by number modulo REQUESTS
     Clock clock
 

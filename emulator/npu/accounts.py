@@ -99,6 +99,6 @@ def _memory(prepared: Prepared, totals: Mapping[str, int], cycles: int) -> dict[
     l2 = (chip.l2.read_rate + chip.l2.write_rate) * chip.clock
     return {
         "hbm": use(totals["hbm_read"], totals["hbm_write"], chip.hbm.bandwidth),
-        "l2": use(totals["read_bytes"], totals["write_bytes"], l2),
+        "l2": use(totals["l2_read"], totals["l2_write"], l2),
         "l0": use(totals["l0_read"], 0, l0),
     }

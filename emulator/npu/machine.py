@@ -17,6 +17,7 @@ from emulator.npu import accounts, globals, prepare
 from emulator.npu._engine import Engine
 from emulator.npu.chip import NpuChip
 from emulator.npu.hazards import HazardError, Writer
+from emulator.npu.memory.numbers import numbers
 from emulator.npu.models import CubeSums
 from emulator.npu.prepare import Prepared
 from emulator.numerics.accumulate import Model
@@ -58,16 +59,18 @@ class Machine:
         *,
         mode: str = "full",
         hazards: str = "error",
+        warm_l2: bool = False,
         threads: int | None = None,
         accumulate: str | Model | None = None,
     ) -> Result:
         """Run a program on `tensors`: codes of every input, by name.
 
         `mode` "timing" computes no tensor values and needs no tensors; `hazards` "warn" goes on
-        after races, reads of unwritten memory and flags raised twice. Values are computed on
-        `threads` host threads, by default one for each CPU; no result depends on it. `accumulate`
-        is a model that adds products in place of the chip's (`emulator.numerics.accumulate`).
-        Raises `HazardError` and `globals.LayoutError`.
+        after races, reads of unwritten memory and flags raised twice. L2 is cold at first, or with
+        `warm_l2` holds the inputs as if they had been read once in ascending order (of more than
+        fits, the last). Values are computed on `threads` host threads, by default one for each CPU;
+        no result depends on it. `accumulate` is a model that adds products in place of the chip's
+        (`emulator.numerics.accumulate`). Raises `HazardError` and `globals.LayoutError`.
         """
         if mode not in MODES:
             raise ValueError(f"no mode '{mode}'; modes: {', '.join(MODES)}")
@@ -83,7 +86,7 @@ class Machine:
         engine = Engine(
             spec(self.chip), prepared.ops, list(prepared.functions), prepared.sections,
             [p.row() for p in placed], prepared.blocks, prepared.kind, values, hazards == "error",
-            threads or host_threads(), MOST_WORK, sums,
+            warm_l2, threads or host_threads(), MOST_WORK, sums,
         )  # fmt: skip
         engine.run()
         names = [(p.tensor.name, p.base, p.size) for p in placed]
@@ -112,10 +115,6 @@ def host_threads() -> int:
 def spec(chip: NpuChip) -> dict[str, Any]:
     """The chip's numbers as the engine takes them."""
     cube, dma = chip.cube, chip.dma
-    per_cycle = chip.hbm.bandwidth / chip.clock
-    # Unloaded: way to the memory and back, and a row miss.
-    seconds = chip.hbm.latency + chip.hbm.row_miss_seconds
-    refresh = 1 - chip.hbm.rfc / chip.hbm.refi
     return {
         "numbers": {
             "cores": chip.cores, "vectors": chip.vector.per_core, "rows": cube.rows,
@@ -137,11 +136,7 @@ def spec(chip: NpuChip) -> dict[str, Any]:
         "k0": prepare.k0_by_type(chip),
         "queue": {PIPES[pipe]: depth for pipe, depth in chip.queue.items()},
         "sizes": {SPACES[name]: size for name, size in chip.buffers().items()},
-        "hit": chip.l2.latency,
-        "atomic": chip.l2.atomic,
-        "miss": chip.l2.latency + round(seconds * chip.clock),
-        "hbm_rate": per_cycle * refresh,
-        "l2_rate": chip.l2.read_rate,
+        "memory": numbers(chip.hbm, chip.l2, chip.clock, chip.cores),
     }  # fmt: skip
 
 

@@ -60,6 +60,10 @@ class HbmSpec(Spec):
     group_bytes: Bytes
     """Consecutive bytes *of a channel* in one bank group before the next one takes over."""
 
+    hash: bool
+    """Whether each round of the channels, of the bank groups and of the banks begins at another
+    place, by the digits of its number, so that power-of-two strides spread over all of them."""
+
     cl: Seconds
     """Read command to first data."""
     cwl: Seconds
@@ -144,7 +148,8 @@ class L2Spec(Spec):
 
     Write-back because that is what makes a large L2 useful between kernels' stages: an intermediate
     that fits never travels to HBM. A write allocates its line without fetching it, since sectors
-    (and bytes within a sector) have valid bits of their own.
+    (and bytes within a sector) have valid bits of their own. Any line may lie anywhere: sets and
+    ways are not public, and with a hashed index they matter only close to the capacity.
     """
 
     capacity: Bytes
@@ -152,8 +157,6 @@ class L2Spec(Spec):
     """Bytes under one tag."""
     sector: Bytes
     """Bytes that are fetched and written back together: 128 B."""
-    ways: Annotated[int, Field(ge=1, le=64)]
-    """Lines per set."""
     read_rate: BytesPerCycle
     """L2 to all cores together."""
     write_rate: BytesPerCycle
@@ -179,8 +182,8 @@ class L2Spec(Spec):
             raise ValueError(f"sector: {SECTOR} B, four bursts of the memory")
         if not self.sector <= self.line <= 4 * self.sector:
             raise ValueError("line: one, two or four sectors")
-        if self.capacity % (self.line * self.ways) or not _power_of_two(self.ways):
-            raise ValueError("capacity: a whole number of sets (line x ways); ways: a power of two")
+        if self.capacity % self.line:
+            raise ValueError("capacity: a whole number of lines")
         if self.outstanding < self.latency:
             raise ValueError("outstanding: at least latency, or no engine ever reaches its rate")
         return self
@@ -189,11 +192,6 @@ class L2Spec(Spec):
     def lines(self) -> int:
         """Lines that fit."""
         return int(self.capacity // self.line)
-
-    @property
-    def sets(self) -> int:
-        """Sets of `ways` lines."""
-        return self.lines // self.ways
 
 
 EXAMPLE_TOML = """
@@ -207,6 +205,7 @@ page = "1 KiB"              # published: HBM3, Ramulator 2
 burst = "32 B"              # published: HBM3, Ramulator 2
 interleave = "512 B"        # assumed: one L2 line
 group_bytes = "256 B"       # assumed: half a line, so that a line uses two bank groups
+hash = true                 # assumed: usual in memory controllers
 cl = "12.5 ns"              # published: HBM3, Ramulator 2: 20 clocks of 0.625 ns
 cwl = "2.5 ns"              # derived: rtw = cl + a burst + 2 clocks - cwl
 rcd_read = "19.375 ns"      # published: 31 clocks
@@ -232,7 +231,6 @@ latency = "130 ns"          # derived: a miss takes about 550 cycles in all
 capacity = "128 MiB"        # published
 line = "512 B"              # published
 sector = "128 B"            # published
-ways = 16                   # assumed
 read_rate = 3200.0          # derived: B/cycle, 32 cores x 100; 5.28 TB/s
 write_rate = 3200.0         # assumed: as reads
 core_read = 100.0           # published: B/cycle, platform file

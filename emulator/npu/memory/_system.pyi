@@ -1,0 +1,24 @@
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+class Channels:
+    def __init__(self, numbers: Mapping[str, Any]) -> None: ...
+    def model(
+        self,
+        times: NDArray[np.float64],
+        addresses: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        writes: NDArray[np.uint8],
+    ) -> NDArray[np.float64]: ...
+    def busy_until(self) -> float: ...
+    def spots(self, addresses: NDArray[np.int64]) -> NDArray[np.int64]: ...
+    def referee(
+        self,
+        times: NDArray[np.float64],
+        addresses: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        writes: NDArray[np.uint8],
+    ) -> NDArray[np.float64]: ...
