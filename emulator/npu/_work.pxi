@@ -82,18 +82,22 @@ cdef bint keep_apart(Machine* m, Tensor* t, const Access* a, int core, int64_t g
     """Whether a new segment must begin before this access to a granule.
 
     A granule remembers one reader and one writer; `t.mixed` says in which segment it has had more
-    than one core, so that nothing is known of the others.
+    than one core, so that nothing is known of the others, and with a minus, in which it has had one
+    core several times, so that not all of its bytes are known.
     """
     cdef int w = t.last_write[granule], r = t.last_read[granule]
     cdef bint written = w >= 0 and w != own and m.records[w].segment == m.segment
     cdef bint read = r >= 0 and r != own and m.records[r].segment == m.segment
+    cdef bint several = t.mixed[granule] == -m.segment, again = written if a.write else read
     if t.mixed[granule] == m.segment and (a.write or written):
         return True
     written = written and m.subs[m.records[w].sub].core != core
     read = read and m.subs[m.records[r].sub].core != core
-    if ((written and overlap(a, &m.records[w].access))
-            or (read and a.write and overlap(a, &m.records[r].access))):
+    if ((written and (several or overlap(a, &m.records[w].access)))
+            or (read and a.write and (several or overlap(a, &m.records[r].access)))):
         return True
+    if again and not written and not read and t.mixed[granule] != m.segment:
+        t.mixed[granule] = -m.segment
     if written or read:
         t.mixed[granule] = m.segment
     return False
