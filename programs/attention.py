@@ -18,13 +18,13 @@ from programs.naive import attention_reference, naive_attention
 
 SHAPE = ("batch", "heads", "kv_heads", "seq", "kv", "head_dim", "causal")
 
-# What p (0..1) is multiplied with before it is rounded, so that small ones keep their digits. The
-# row sum carries the same factor, so it cancels.
+# What p (0..1) is multiplied with before it is rounded, so that small ones keep their digits (e2m1
+# ends at 6). The row sum carries the same factor, so it cancels.
 P_SCALE = {
-    "int8": 127.0, "e4m3": 256.0, "e5m2": 256.0, "hif8": 256.0, "mxfp8": 256.0, "fp16": 1.0,
-    "bf16": 1.0,
+    "int8": 127.0, "e4m3": 256.0, "e5m2": 256.0, "hif8": 256.0, "mxfp8": 256.0, "mxfp4": 6.0,
+    "fp16": 1.0, "bf16": 1.0,
 }  # fmt: skip
-P_FORMAT = {"mxfp8": "e4m3"}  # where it is not the operands' own
+P_FORMAT = {"mxfp8": "e4m3", "mxfp4": "e2m1"}  # where it is not the operands' own; block scales 1
 
 
 def parameters(head_dim_most: int) -> tuple[Param, ...]:

@@ -34,7 +34,10 @@ from programs.lpu.tiles import Layouts, RowTiles, Shape3, WeightTiles, cdiv, ope
 
 LOG2E = 1.4426950408889634
 
-ONE_CODE = {"int8": 0x01, "e4m3": 0x38, "e5m2": 0x3C, "mxfp8": 0x38, "fp16": 0x3C00, "bf16": 0x3F80}
+ONE_CODE = {
+    "int8": 0x01, "e4m3": 0x38, "e5m2": 0x3C, "mxfp8": 0x38, "mxfp4": 0x02, "fp16": 0x3C00,
+    "bf16": 0x3F80,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

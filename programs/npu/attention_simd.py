@@ -8,6 +8,7 @@ and what the old sums shrink by. `power` makes one part of p and adds it to the 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from isa.npu import Reg
 from programs.attention import P_FORMAT, P_SCALE
@@ -136,12 +137,13 @@ class Functions:
         at = f.reg(self.at.shift)
         shift = f.load(at)
         sums = [f.fill(0.0) for _ in range(4)]
+        store = self._nibbles(f) if self.plan.bits == 4 else self._elements(f)
 
         def one(total: Vector) -> None:
             with f.scope():
                 e = f.exp(f.sub(f.load(f["scores"], step=True), shift))
                 f.add(total, e, into=total)
-                f.store(e, f["p"], self.p_format, step=True)
+                store(e)
 
         with f.repeat(self._rounds(f, len(sums))):
             for total in sums:
@@ -153,6 +155,27 @@ class Functions:
         f.add(sums[0], sums[2], into=sums[0])
         f.store(f.add(sums[0], f.load(f["sums"])), f["sums"])
         return f
+
+    def _elements(self, f: Function) -> Callable[[Vector], None]:
+        return lambda e: f.store(e, f["p"], self.p_format, step=True)
+
+    def _nibbles(self, f: Function) -> Callable[[Vector], None]:
+        """Two codes of four bits in a byte, which a store alone does not make."""
+        lane = f.each("vindex", 0, type="int32")
+        low = f.each("vshl", lane, 1, type="int32", into=lane)
+        high = f.each("vor", low, 1, type="int32")
+        half = f.mask(LANES // 2)
+
+        def store(e: Vector) -> None:
+            code = f.convert(e, "fp32", self.p_format, sat=True)
+            one, other = f.vector(), f.vector()
+            for dst, index in ((one, low), (other, high)):
+                f("vperm", width="b32", dst=dst, a=code, index=index)
+            f.each("vshl", other, 4, type="int32", into=other)
+            f.each("vor", one, other, type="int32", into=one)
+            f("vst", width="b8", dist="pack4", src=one, base=f["p"], post=LANES // 2, mask=half)
+
+        return store
 
     # ---- rows of o -------------------------------------------------------------------------------
 

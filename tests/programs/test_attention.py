@@ -5,8 +5,11 @@ import pytest
 
 from emulator.lpu.chip import load
 from emulator.lpu.machine import Machine
+from emulator.numerics import round_to
+from programs.encoding import rounded
 from programs.lpu.attention import KERNEL
 from programs.lpu.decode import shift_rounds
+from programs.naive import causal_mask
 
 LP30, TSP1 = load("lpu-lp30"), load("lpu-tsp1")
 
@@ -59,3 +62,27 @@ def test_shift_rounds_see_every_lane(lanes):
     for shift in shift_rounds(lanes):
         y = np.maximum(y, np.roll(y, shift))
     assert (y == x.max()).all()
+
+
+@pytest.mark.parametrize("case", ["real", "grouped", "ragged causal", "decode"])
+def test_mxfp4_errs_as_its_statement_does(case):
+    """p as e2m1 with block scales of 1: often more than twice naive, whose p has scales."""
+    params = KERNEL.resolve(CASES[case])
+    arrays = KERNEL.inputs(params, 0)
+    encoded = KERNEL.encode("mxfp4", params, arrays)
+    result = Machine(LP30).run(KERNEL.build(LP30, "mxfp4", params), encoded.tensors)
+    o = KERNEL.decode("mxfp4", params, result.outputs, encoded)["o"]
+    q, k, v = (x if x.ndim == 4 else x[None] for x in (arrays[n] for n in "qkv"))
+    q, k, v = (rounded(x, "mxfp4", axis) for x, axis in ((q, -1), (k, -1), (v, -2)))
+    k, v = (np.repeat(x, q.shape[1] // k.shape[1], 1) for x in (k, v))
+    s = q @ k.swapaxes(-1, -2) / np.sqrt(np.float32(q.shape[-1]))
+    if params["causal"]:
+        s = np.where(causal_mask(q.shape[-2], k.shape[-2]), s, -np.inf)
+    p = round_to(6 * np.exp(s - s.max(-1, keepdims=True)), "e2m1")
+    expected = p @ v / p.sum(-1, keepdims=True)
+    exact = KERNEL.reference(params, arrays)["o"]
+
+    def rmse(x):
+        return np.sqrt(np.square(x - exact).mean())
+
+    assert rmse(o) == pytest.approx(rmse(expected), rel=0.03)
