@@ -59,6 +59,7 @@ def include() -> str:
     lines += _enum("RED", npu_simd.REDUCTIONS) + _enum("GROUP", npu_simd.GROUPS)
     lines += _enum("TSR", npu_simt.SPECIAL) + _enum("ATOM", npu_simt.ATOMICS)
     lines += _enum("SHFL", npu_simt.SHUFFLES) + _enum("VOTE", npu_simt.VOTES)
+    lines += _enum("HINT", npu_simt.HINTS)
     lines += ["cdef struct Op:"]
     lines += [f"    int64_t {name}" for name in wide] + [f"    int32_t {name}" for name in narrow]
     return "\n".join(lines) + "\n"

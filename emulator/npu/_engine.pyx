@@ -19,7 +19,8 @@ cimport cython
 from emulator.numerics._core cimport (
     BF16, E2M1, E2M3, E3M2, E4M3, E5M2, E8M0, FP16, FP32, HIF8, INT4, INT8, INT32, UINT8,
     ProductScratch, add_chunks, canonical_nan, decode_to_f32, decode_to_f64, encode_from_f32,
-    encode_from_f64_rounded, free_scratch, i32_to_f32, sat_add_i32, vec_exp, vec_ln, vec_sqrt,
+    encode_from_f64_rounded, free_scratch, i32_to_f32, sat_add_i32, vec_erf, vec_exp, vec_exp2,
+    vec_ln, vec_rsqrt, vec_sqrt, vec_tanh,
 )
 
 from emulator.npu.memory._system cimport (
@@ -47,12 +48,24 @@ include "_simd_lanes.pxi"
 include "_simd_time.pxi"
 include "_simd_memory.pxi"
 include "_vcall.pxi"
+include "_simt_lanes.pxi"
+include "_simt_races.pxi"
+include "_simt_memory.pxi"
+include "_simt_cache.pxi"
+include "_simt_control.pxi"
+include "_simt_issue.pxi"
+include "_simt.pxi"
 include "_run.pxi"
 
 
 def op_size() -> int:
     """Bytes of the C struct Op, to be compared with the numpy row."""
     return sizeof(Op)
+
+
+def uop_size() -> int:
+    """Bytes of the C struct Uop, likewise."""
+    return sizeof(Uop)
 
 
 @cython.final
@@ -65,17 +78,18 @@ cdef class Engine:
     cdef list kept
     cdef object sums
 
-    def __cinit__(self, spec, ops, functions, sections, tensors, blocks, kind, values, strict,
-                  bint warm, int threads, int most_work, sums=None):
+    def __cinit__(self, spec, ops, functions, uops, sections, tensors, blocks, kind, values,
+                  strict, bint warm, int threads, int most_work, sums=None):
         cdef Machine* m = &self.m
         memset(m, 0, sizeof(Machine))
-        self.kept = [ops]
+        self.kept = [ops, uops]
         self.sums = sums
         if sums is not None:
             m.sums = <void*> sums
             m.by_model = [sums.chosen.floats is not None, sums.chosen.integers is not None]
         self._spec(spec)
         self._ops(ops, functions)
+        self._uops(uops)
         m.blocks, m.kind, m.values, m.strict = blocks, kind, values, strict
         self._tensors(tensors)
         m.memory = memory_new(spec["memory"], max((t[0] + t[2] for t in tensors), default=0))
@@ -107,6 +121,21 @@ cdef class Engine:
             c.queue[pipe] = depth
         for space, size in spec["sizes"].items():
             c.sizes[space] = size
+        if spec["simt"]:
+            self._simt(spec["simt"])
+            self.m.ahead = max(1, min(RING - 1, spec["ahead"]))
+
+    def _simt(self, numbers):
+        cdef SimtSpec* c = &self.m.simt_spec
+        cdef int i
+        c.schedulers, c.threads = numbers["schedulers"], numbers["threads"]
+        c.mshrs, c.writes, c.ways = numbers["mshrs"], numbers["writes"], numbers["ways"]
+        c.depth, c.ub_lanes, c.hit = numbers["stack"], numbers["ub_lanes"], numbers["hit"]
+        c.launch, c.barrier, c.fill = numbers["launch"], numbers["barrier"], numbers["fill"]
+        c.dcache_least, c.dcache_most = numbers["dcache"]
+        c.sizes = len(numbers["registers"])
+        for i in range(c.sizes):
+            c.size_threads[i], c.size_registers[i] = numbers["registers"][i]
 
     def _number(self, name, value):
         cdef Spec* c = &self.m.spec
@@ -159,7 +188,19 @@ cdef class Engine:
             raise MemoryError
         for i in range(m.function_count):
             (m.functions[i].first, m.functions[i].end, m.functions[i].simt, m.functions[i].fixed,
-             m.functions[i].depends) = functions[i]
+             m.functions[i].depends, m.functions[i].registers) = functions[i]
+
+    def _uops(self, uops):
+        """The words of SIMT functions; without any, there is nothing of SIMT mode."""
+        cdef Machine* m = &self.m
+        cdef uint8_t[::1] raw
+        if not len(uops):
+            return
+        raw = uops.view(np.uint8)
+        m.uops = <Uop*> &raw[0]
+        m.stalls = <int64_t*> calloc(m.op_count * WHYS, sizeof(int64_t))
+        if m.stalls == NULL:
+            raise MemoryError
 
     def _tensors(self, tensors):
         """[(base, codes uint8 or None, size, valid uint8 or None, writable)], ascending."""
@@ -257,12 +298,18 @@ cdef class Engine:
                     free(m.subs[i].spaces[j].data)
                     free(m.subs[i].spaces[j].valid)
                     free(m.subs[i].accesses[j].items)
+                free_simt(m.subs[i].simt)
         for i in range(m.tensor_count if m.tensors != NULL else 0):
             free(m.tensors[i].last_write)
             free(m.tensors[i].last_read)
             free(m.tensors[i].mixed)
+            free(m.tensors[i].simt_write)
+            free(m.tensors[i].simt_read)
         free(m.subs)
         free(m.uses)
+        free(m.stalls)
+        free(m.calendar.items)
+        free(m.intervals)
         free(m.records)
         free(m.simd)
         free(m.called)
@@ -332,13 +379,13 @@ cdef class Engine:
             work_along(&self.m, &self.m.workers[number])
 
     def faults(self):
-        """(kind, row, other row, sub-core, cycle, a, b, c, count) of every fault."""
+        """(kind, row, other row, sub-core, cycle, a, b, c, count, thread) of every fault."""
         cdef int i
         cdef Fault* f
         found = []
         for i in range(self.m.fault_count):
             f = &self.m.faults[i]
-            found.append((f.kind, f.op, f.other, f.sub, f.time, f.a, f.b, f.c, f.count))
+            found.append((f.kind, f.op, f.other, f.sub, f.time, f.a, f.b, f.c, f.count, f.thread))
         return found
 
     def accounts(self):
@@ -364,6 +411,26 @@ cdef class Engine:
         for i in range(self.m.op_count):
             view[i, 0], view[i, 1] = self.m.uses[i].issued, self.m.uses[i].busy
             view[i, 2], view[i, 3] = self.m.uses[i].first, self.m.uses[i].last
+        return found
+
+    def simt(self):
+        """[sub-cores, reasons]: cycles of its SIMT schedulers inside functions."""
+        cdef int i, j
+        found = np.zeros((self.m.sub_count, WHYS), np.int64)
+        cdef int64_t[:, ::1] view = found
+        for i in range(self.m.sub_count):
+            for j in range(WHYS if self.m.subs[i].simt != NULL else 0):
+                view[i, j] = self.m.subs[i].simt.whys[j]
+        return found
+
+    def stalls(self):
+        """[rows of the program, reasons]: cycles that warps waited at a word of a SIMT function."""
+        cdef int64_t i, j
+        found = np.zeros((self.m.op_count, WHYS), np.int64)
+        cdef int64_t[:, ::1] view = found
+        for i in range(self.m.op_count if self.m.stalls != NULL else 0):
+            for j in range(WHYS):
+                view[i, j] = self.m.stalls[i * WHYS + j]
         return found
 
     def totals(self):

@@ -8,6 +8,7 @@ cdef struct Function:
     int32_t simt
     int32_t fixed       # its times depend on no value, only on arguments
     uint32_t depends    # on which of them
+    int32_t registers   # per thread of a SIMT function
 
 cdef struct Machine:
     Spec spec
@@ -51,6 +52,15 @@ cdef struct Machine:
     int by_model[2]         # sums of floats, of integers are `sums`' business
     void* sums              # models.CubeSums
     Use* uses
+    Uop* uops               # by row; only those of SIMT functions are filled
+    int64_t* stalls         # [rows, WHYS] cycles that warps waited at a word of a SIMT function
+    SimtSpec simt_spec
+    Calendar calendar
+    Interval* intervals
+    int64_t interval_count
+    int64_t interval_capacity
+    int64_t ahead           # cycles that no answer of global memory falls short of
+    int64_t thread          # that a fault is of, + 1
     Record* records
     int32_t record_count
     int32_t record_capacity
@@ -78,7 +88,7 @@ cdef void fault(
     m.fault_count += 1
     f.kind, f.op, f.other, f.time = kind, op, other, m.now
     f.sub = <int32_t> (s - m.subs) if s != NULL else -1
-    f.a, f.b, f.c, f.count = a, b, c, 1
+    f.a, f.b, f.c, f.count, f.thread = a, b, c, 1, m.thread - 1
 
 
 # ---- local memories ------------------------------------------------------------------------------

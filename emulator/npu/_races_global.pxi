@@ -75,3 +75,4 @@ cdef void note_global(
             else:
                 t.last_read[g] = record
             g += 1
+    collide_simt(m, s, t, &a, &p.clock)

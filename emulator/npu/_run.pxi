@@ -50,6 +50,7 @@ cdef void capture(Sub* s, const Op* o, int64_t* x) noexcept nogil:
     elif o.code == OP_VCALL:
         for i in range(o.count):
             x[i] = r[(o.first + i) & 31]
+        x[CAPTURED - 1] = value_of(r, o.threads, o.threads_kind)
     else:
         x[0] = value_of(r, o.id, o.id_kind)
 
@@ -191,7 +192,7 @@ cdef void pump(Machine* m, Sub* s, Pipe* p) noexcept nogil:
     cdef const Op* o
     cdef Pipe* scalar = &s.pipes[PIPE_SCALAR]
     while p.count and not m.stop:
-        if p.state == P_FLAG or p.state == P_COUNTED or p.state == P_MEMORY:
+        if p.state == P_FLAG or p.state == P_COUNTED or p.state >= P_MEMORY:
             return
         if m.now < p.free_at:
             wake_pipe(m, s, p, p.free_at)
@@ -442,7 +443,10 @@ cdef void run_machine(Machine* m) noexcept nogil:
         elif s.vector:
             start_block(m, i)
     m.started = 1
-    while m.heap.count and not m.stop and not m.pause:
+    while (m.heap.count or m.calendar.count) and not m.stop and not m.pause:
+        if m.calendar.count and not (m.heap.count and m.heap.items[0].time < m.calendar.first):
+            serve_calendar(m)
+            continue
         e = heap_pop(&m.heap)
         m.now = e.time
         s = &m.subs[e.sub]
@@ -468,6 +472,8 @@ cdef void run_machine(Machine* m) noexcept nogil:
             settle(m, s)
         elif e.kind == EV_BLOCK:
             start_block(m, e.sub)
+        elif e.kind == EV_SIMT:
+            simt_window(m, s, p)
     if m.pause and not m.stop:
         return
     if m.finished < m.blocks and not m.stop:

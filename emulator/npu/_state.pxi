@@ -12,7 +12,7 @@ cdef enum:
     COUNTED = 11        # counted flags of a sub-core
     COUNT_MOST = 15     # where a counted flag saturates
     SLOTS = 16          # 1 cube x 5 pipes + 2 vectors x 4 pipes, rounded up
-    CAPTURED = 16       # operand registers that a dispatched instruction takes along
+    CAPTURED = 17       # operand registers that a dispatched instruction takes along
     SEGMENTS = 1024     # of a pipe's recent past that others may be charged with
     SPACES = 9          # gm, ub, l1, l0a, l0b, l0c, l0as, l0bs, bias
     PORTS_MOST = 8
@@ -31,18 +31,19 @@ cdef enum:  # states of a scalar unit
     S_IDLE, S_RUN, S_QUEUE, S_FLAG, S_COUNTED, S_BARRIER, S_ENDING, S_DONE
 
 cdef enum:  # states of the head of a pipe
-    P_FREE, P_FLAG, P_COUNTED, P_UNIT_SET, P_UNIT_TAKEN, P_MEMORY
+    P_FREE, P_FLAG, P_COUNTED, P_UNIT_SET, P_UNIT_TAKEN, P_MEMORY, P_FUNCTION
 
 cdef enum:
     F_LOW, F_COMING, F_HIGH
 
 cdef enum:  # events; the numbers are their priorities too
-    EV_ISSUED, EV_ARRIVED, EV_PIECE, EV_SET, EV_COUNT, EV_PIPE, EV_SCALAR, EV_DONE, EV_BLOCK
+    EV_ISSUED, EV_ARRIVED, EV_PIECE, EV_SET, EV_COUNT, EV_PIPE, EV_SCALAR, EV_DONE, EV_BLOCK, EV_SIMT
 
 cdef enum:  # faults; texts in machine.py
     FAULT_NONE, FAULT_CAPACITY, FAULT_BOUNDS, FAULT_POISON, FAULT_RACE, FAULT_FLAG_SET, FAULT_DEADLOCK
     FAULT_PATH, FAULT_TARGET, FAULT_SHAPE, FAULT_SCOPE, FAULT_FUNCTION, FAULT_READ_ONLY, FAULT_STEPS
-    FAULT_MEMORY, FAULT_LOOPS, FAULT_UNIT
+    FAULT_MEMORY, FAULT_LOOPS, FAULT_UNIT, FAULT_ALIGNMENT, FAULT_DIVERGENCE, FAULT_REGISTERS
+    FAULT_LAUNCH, FAULT_DCACHE
 
 cdef struct Fault:
     int32_t kind
@@ -54,6 +55,7 @@ cdef struct Fault:
     int64_t b
     int64_t c
     int64_t count
+    int64_t thread   # of a SIMT function, -1: not one of them
 
 cdef struct Event:
     int64_t time
@@ -166,6 +168,8 @@ cdef struct Space:
     uint8_t* valid
     int64_t size
 
+include "_simt_types.pxi"
+
 cdef struct Sub:
     int32_t core
     int32_t vector          # 0 cube, 1 vector
@@ -192,6 +196,7 @@ cdef struct Sub:
     Space[SPACES] spaces
     Accesses[SPACES] accesses
     Region[REGIONS] regions
+    Simt* simt              # NULL until a SIMT function runs
 
 cdef struct Tensor:         # of global memory, in ascending base order
     uint64_t base
@@ -202,6 +207,8 @@ cdef struct Tensor:         # of global memory, in ascending base order
     int32_t* last_write     # record of the last access to each granule, -1 none; NULL: read only
     int32_t* last_read
     int32_t* mixed          # segment in which several cores touched the granule, see _work.pxi
+    uint64_t* simt_write    # stamps of SIMT functions per 4 bytes; NULL: none has touched it
+    uint64_t* simt_read
 
 cdef struct Record:         # of an access to a writable tensor, for the race detector
     Access access

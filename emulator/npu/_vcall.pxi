@@ -413,7 +413,7 @@ cdef void run_vcall(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexce
     cdef Called once
     cdef Called* c = &once
     if fn.simt:
-        fault(m, FAULT_FUNCTION, s, q.op, -1, o.fn, 0, 0)
+        launch(m, s, p, o, q)
         return
     if fn.fixed or not m.values:
         c = call_like(m, o, q, key)

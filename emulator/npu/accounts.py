@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,26 @@ REASONS = (
     "busy", "hbm", "l2", "ub_bank", "l1_bank", "mte1", "mte2", "mte3", "cube", "fix", "vector",
     "flag", "queue", "scalar", "idle",
 )  # fmt: skip
+# The same of SIMT schedulers: a scheduler issues or has one reason not to; `not_selected` is of
+# warps alone.
+WHYS = (
+    "selected", "fixed_latency", "memory_scoreboard", "ub_scoreboard", "mshr_full", "math_pipe",
+    "ub_conflict", "barrier", "branch", "no_instruction", "drained", "not_selected",
+)  # fmt: skip
+SCHEDULER = "simt.scheduler"
 UNITS = {
     "cube": ("m", "mte1", "mte2", "fix", "scalar"),
     "vector": ("v", "mte2", "mte3", "scalar"),
 }
+
+
+@dataclass(frozen=True)
+class SimtUse:
+    """SIMT functions: cycles of each sub-core's schedulers [sub-cores, reasons], and cycles that
+    warps waited at each row of the program [rows, reasons]."""
+
+    schedulers: NDArray[np.int64]
+    stalls: NDArray[np.int64]
 
 
 def goes_on(hazard: Hazard) -> bool:
@@ -38,6 +55,7 @@ def result(
     *,
     mode: str,
     outputs: Mapping[str, NDArray[Any]],
+    simt: SimtUse,
 ) -> Result:
     """Sum the sub-cores' accounts up by unit."""
     chip, cycles = prepared.chip, totals["cycles"]
@@ -46,6 +64,8 @@ def result(
         for kind, pipes in UNITS.items()
         for pipe in pipes
     ]
+    if chip.simt is not None and len(prepared.uops):
+        units.append(_schedulers(chip.vectors * chip.simt.schedulers, simt.schedulers, cycles))
     memory = _memory(prepared, totals, cycles)
     shares = {u.name: u.busy / (cycles * u.count) if cycles else 0.0 for u in units}
     light = {name: shares[name] for name in shares if not name.endswith("scalar")}
@@ -60,7 +80,7 @@ def result(
         memory=memory,
         bound=max(light, key=lambda name: light[name]),
         speed_of_light=light,
-        instructions=_instructions(prepared, uses),
+        instructions=_instructions(prepared, uses, simt.stalls),
         hazards=hazards,
         phases={},
         outputs=outputs,
@@ -68,13 +88,25 @@ def result(
     )
 
 
-def _instructions(prepared: Prepared, uses: NDArray[np.int64]) -> list[InstructionUse]:
-    """What each word that was issued cost its pipe; a function's words count in their vcall."""
+def _schedulers(count: int, schedulers: NDArray[np.int64], cycles: int) -> UnitUse:
+    """All SIMT schedulers; outside SIMT functions they are idle."""
+    total = dict(zip(WHYS, schedulers.sum(0).tolist(), strict=True))
+    busy = total.pop("selected")
+    waits = {why: lost for why, lost in total.items() if lost}
+    return UnitUse(SCHEDULER, count, busy, waits, cycles * count - busy - sum(waits.values()))
+
+
+def _instructions(
+    prepared: Prepared, uses: NDArray[np.int64], stalls: NDArray[np.int64]
+) -> list[InstructionUse]:
+    """What each word that was issued cost its pipe. A SIMD function's words count in their vcall;
+    those of SIMT functions have the cycles that warps waited at them."""
     found = []
     for row, (issued, busy, first, last) in enumerate(uses.tolist()):
         where = prepared.where(row)
         if issued and where is not None:
-            found.append(InstructionUse(*where, issued, busy, {}, first, last))
+            waits = {why: n for why, n in zip(WHYS, stalls[row].tolist(), strict=True) if n}
+            found.append(InstructionUse(*where, issued, busy, waits, first, last))
     return found
 
 

@@ -100,7 +100,11 @@ class Simt(Spec):
     line: Bytes
     dcache_least: Bytes
     dcache_most: Bytes
+    dcache_ways: Count
     mshrs: Count
+    writes: Count  # stores and atomics on their way to L2
+    ub_lanes: Count  # lanes of a warp that UB serves per cycle
+    stack: Count  # entries of a warp's divergence stack
     hit: Cycles
     launch: Cycles
     barrier: Cycles

@@ -9,12 +9,13 @@ from emulator.result import Hazard
 from isa.npu import NPU, PIPES, SPACES
 from isa.program import Program
 
-Row = tuple[int, int, int, int, int, int, int, int, int]
+Row = tuple[int, ...]  # kind, row, other row, sub-core, cycle, a, b, c, count
 
 # The engine's kinds, in the order of its enum.
 KINDS = (
     "none", "capacity", "bounds", "uninitialised", "race", "flag", "deadlock", "path", "target",
     "shape", "scope", "function", "read_only", "steps", "memory", "loops", "unit",
+    "alignment", "divergence", "registers", "launch", "dcache",
 )  # fmt: skip
 WARNINGS = ("race", "uninitialised", "flag")  # what a run can go on after
 _PIPE = {number: name for name, number in PIPES.items()}
@@ -42,11 +43,13 @@ class Writer:
         return tuple(self._hazard(row) for row in rows)
 
     def _hazard(self, row: Row) -> Hazard:
-        kind, op, other, sub, time, *_, count = row
+        *row_, thread = row
+        kind, op, other, sub, time, *_, count = row = tuple(row_)
         name = KINDS[kind]
         where = self.prepared.where(op)
         second = self.prepared.where(other) if name == "race" else None
-        text = f"cycle {time:,}, {self.sub(sub)}: {getattr(self, f'_{name}')(row)}"
+        who = self.sub(sub) if thread < 0 else f"{self.sub(sub)}, {self.thread(op, thread)}"
+        text = f"cycle {time:,}, {who}: {getattr(self, f'_{name}')(row)}"
         if where:
             text = f"{self.prepared.program.place(where)}: {text}"
         return Hazard(kind=name, severity="error", message=text, cycle=time, where=where,
@@ -58,6 +61,11 @@ class Writer:
             return "all cores"
         core, part = divmod(number, 1 + self.prepared.chip.vector.per_core)
         return f"core {core} " + ("cube" if part == 0 else f"vector {part - 1}")
+
+    def thread(self, op: int, thread: int) -> str:
+        """``thread 5 of add``: a thread of the function that an instruction is in."""
+        where = self.prepared.where(op)
+        return f"thread {thread}" + (f" of {where[0].partition('.')[2]}" if where else "")
 
     def instruction(self, op: int) -> str:
         """An instruction as text, with its place."""
@@ -94,9 +102,11 @@ class Writer:
         return f"{self.instruction(op)} reads {where}, which nobody has written"
 
     def _race(self, row: Row) -> str:
-        _, op, other, _, _, space, at, _, _ = row
-        return (f"race in {_SPACE[space].upper()} at byte {at:,}: {self.instruction(op)} and"
-                f" {self.instruction(other)} touch it and no flag orders them")  # fmt: skip
+        _, op, other, _, _, space, at, threads, _ = row
+        place = self._tensor(at) if space == 0 and threads == 2 else f"byte {at:,}"
+        order = "no barrier orders the threads" if threads == 2 else "no flag orders them"
+        return (f"race in {_SPACE[space].upper()} at {place}: {self.instruction(op)} and"
+                f" {self.instruction(other)} touch it and {order}")  # fmt: skip
 
     def _flag(self, row: Row) -> str:
         _, _, _, _, _, source, target, number, _ = row
@@ -150,3 +160,30 @@ class Writer:
 
     def _unit(self, row: Row) -> str:
         return f"{self.instruction(row[1])} hands over more tiles than FIX can keep apart"
+
+    def _alignment(self, row: Row) -> str:
+        _, op, _, _, _, in_ub, at, size, _ = row
+        where = f"UB byte {at:,}" if in_ub else f"global address {at:#x}"
+        return f"{self.instruction(op)} reaches {where}, which is no multiple of {size}"
+
+    def _divergence(self, row: Row) -> str:
+        _, op, _, _, _, what, a, b, _ = row
+        return self.instruction(op) + ": " + (
+            f"the divergence stack has {b} entries, needed {a}",
+            "no tpush is open",
+            f"the innermost open tpush meets at word {a}, not at word {b}",
+            f"a barrier in divergent code: {a} of the warp's {b} threads come to it",
+        )[what]  # fmt: skip
+
+    def _registers(self, row: Row) -> str:
+        _, op, _, _, _, needed, available, threads, _ = row
+        return (f"{self.instruction(op)}: the function needs {needed} registers per thread,"
+                f" available {available} with {threads:,} threads")  # fmt: skip
+
+    def _launch(self, row: Row) -> str:
+        return f"{self.instruction(row[1])}: {row[5]:,} threads; a launch has 1 to {row[6]:,}"
+
+    def _dcache(self, row: Row) -> str:
+        _, op, _, _, _, wanted, least, most, _ = row
+        return (f"{self.instruction(op)}: a D-cache of {wanted >> 10:,} KiB; it takes"
+                f" {least >> 10:,} to {most >> 10:,} KiB of UB")  # fmt: skip

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from emulator.npu import accounts, globals, prepare
 from emulator.npu._engine import Engine
-from emulator.npu.chip import NpuChip
+from emulator.npu.chip import NpuChip, Simt
 from emulator.npu.hazards import HazardError, Writer
 from emulator.npu.memory.numbers import numbers
 from emulator.npu.models import CubeSums
@@ -65,8 +65,9 @@ class Machine:
     ) -> Result:
         """Run a program on `tensors`: codes of every input, by name.
 
-        `mode` "timing" computes no tensor values and needs no tensors; `hazards` "warn" goes on
-        after races, reads of unwritten memory and flags raised twice. L2 is cold at first, or with
+        `mode` "timing" computes no tensor values and needs no tensors, unless SIMT functions go
+        where loaded data sends them; `hazards` "warn" goes on after races, reads of unwritten
+        memory and flags raised twice. L2 is cold at first, or with
         `warm_l2` holds the inputs as if they had been read once in ascending order (of more than
         fits, the last). Values are computed on `threads` host threads, by default one for each CPU;
         no result depends on it. `accumulate` is a model that adds products in place of the chip's
@@ -77,16 +78,17 @@ class Machine:
         if hazards not in POLICIES:
             raise ValueError(f"hazards are {' or '.join(POLICIES)}, not '{hazards}'")
         prepared = program if isinstance(program, Prepared) else self.prepare(program)
-        values = mode == "full"
+        # Where what threads load decides where they go, cycles need the values.
+        values = mode == "full" or prepared.data
         capacity = int(self.chip.hbm.capacity)
         placed = globals.place(prepared.program, capacity, tensors or {}, values)
         cube = self.chip.cube
         chosen = choose(accumulate, cube.accumulate, cube.accumulate_int)
         sums = CubeSums(chosen) if chosen and values else None
         engine = Engine(
-            spec(self.chip), prepared.ops, list(prepared.functions), prepared.sections,
-            [p.row() for p in placed], prepared.blocks, prepared.kind, values, hazards == "error",
-            warm_l2, threads or host_threads(), MOST_WORK, sums,
+            spec(self.chip), prepared.ops, list(prepared.functions), prepared.uops,
+            prepared.sections, [p.row() for p in placed], prepared.blocks, prepared.kind, values,
+            hazards == "error", warm_l2, threads or host_threads(), MOST_WORK, sums,
         )  # fmt: skip
         engine.run()
         names = [(p.tensor.name, p.base, p.size) for p in placed]
@@ -97,11 +99,11 @@ class Machine:
         outputs = {
             p.tensor.name: globals.unpack(p.raw, p.tensor)
             for p in placed
-            if p.raw is not None and p.tensor.role == "out"
+            if p.raw is not None and p.tensor.role == "out" and mode == "full"
         }
         return accounts.result(
             prepared, engine.accounts(), engine.uses(), engine.totals(), found, mode=mode,
-            outputs=outputs,
+            outputs=outputs, simt=accounts.SimtUse(engine.simt(), engine.stalls()),
         )  # fmt: skip
 
 
@@ -137,6 +139,19 @@ def spec(chip: NpuChip) -> dict[str, Any]:
         "queue": {PIPES[pipe]: depth for pipe, depth in chip.queue.items()},
         "sizes": {SPACES[name]: size for name, size in chip.buffers().items()},
         "memory": numbers(chip.hbm, chip.l2, chip.clock, chip.cores),
+        "simt": _simt(chip.simt) if chip.simt is not None else None,
+        "ahead": chip.l2.latency,
+    }  # fmt: skip
+
+
+def _simt(simt: Simt) -> dict[str, Any]:
+    return {
+        "schedulers": simt.schedulers, "threads": simt.threads, "mshrs": simt.mshrs,
+        "writes": simt.writes, "ways": simt.dcache_ways, "stack": simt.stack,
+        "ub_lanes": simt.ub_lanes, "hit": simt.hit, "launch": simt.launch,
+        "barrier": simt.barrier, "fill": simt.line / simt.return_rate,
+        "dcache": (int(simt.dcache_least), int(simt.dcache_most)),
+        "registers": sorted((int(most), count) for most, count in simt.registers.items()),
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.npu import simt
 from emulator.npu.chip import NpuChip
 from emulator.npu.functions import timing
 from emulator.result import Hazard
@@ -37,16 +38,20 @@ class Prepared:
 
     `ops` holds the words of all sections, one after another. `sections` are the (first, end) rows
     of the cube's and of the vectors' program, (-1, -1) where there is none; `functions` the (first,
-    end, is SIMT, times are fixed, arguments they depend on) of the functions in order, see
-    `functions.timing`. `kind` is 0 for mixed blocks, 1 cube, 2 vector.
+    end, is SIMT, times are fixed, arguments they depend on, registers per thread of SIMT) of the
+    functions in order, see `functions.timing`; `uops` the rows of SIMT functions as
+    `emulator.npu.simt` decodes them, empty where there are none; `data` says that what they load
+    decides where they go. `kind` is 0 for mixed blocks, 1 cube, 2 vector.
     """
 
     program: Program
     chip: NpuChip
     ops: NDArray[Any]
     sections: tuple[tuple[int, int], tuple[int, int]]
-    functions: tuple[tuple[int, int, int, int, int], ...]
+    functions: tuple[tuple[int, int, int, int, int, int], ...]
+    uops: NDArray[Any]
     blocks: int
+    data: bool
     faults: tuple[Hazard, ...]
 
     @property
@@ -101,13 +106,45 @@ class _Decoder:
         cube, vector = (starts.get(name, none) for name in CORE_SECTIONS)
         if cube == vector == none:
             self.fault(None, "the program has neither a section core.cube nor core.vector")
+        codes = {} if self.faults else self._simt(ops, starts)
         functions = tuple(
-            (*starts[s.name], int(section_kind(s.name) == "simt"), *timing(ops, *starts[s.name]))
+            (
+                *starts[s.name],
+                int(s.name in codes),
+                *timing(ops, *starts[s.name]),
+                codes[s.name].registers if s.name in codes else 0,
+            )
             for s in self.functions
         )
+        uops = np.zeros(count if codes else 0, simt.UOP)
+        for name, code in codes.items():
+            uops[slice(*starts[name])] = code.uops
+        self._arguments(codes)
         return Prepared(
-            self.program, self.chip, ops, (cube, vector), functions, blocks, tuple(self.faults)
-        )
+            self.program, self.chip, ops, (cube, vector), functions, uops, blocks,
+            any(code.data for code in codes.values()), tuple(self.faults),
+        )  # fmt: skip
+
+    def _simt(self, ops: NDArray[Any], starts: dict[str, tuple[int, int]]) -> dict[str, simt.Code]:
+        """The SIMT functions, decoded once more for their engine."""
+        return {
+            s.name: simt.decode(list(s), ops, starts[s.name][0])
+            for s in self.functions
+            if section_kind(s.name) == "simt"
+        }
+
+    def _arguments(self, codes: dict[str, simt.Code]) -> None:
+        """Every call passes what its function reads."""
+        for section in self.program.sections:
+            for word, bits in enumerate(section if section.name in CORE_SECTIONS and codes else ()):
+                call = NPU.decode(bits)
+                if call.name != "vcall":
+                    continue
+                name = self.functions[call["fn"]].name
+                if name in codes and call["count"] < codes[name].arguments:
+                    self.fault((section.name, word), f"function {name} reads u0 to"
+                               f" u{codes[name].arguments - 1}; the call passes {call['count']}"
+                               " arguments")  # fmt: skip
 
     def _word(self, op: Any, name: str, section: int, word: int, bits: int) -> None:
         where = (name, word)
@@ -169,8 +206,17 @@ class _Decoder:
             self.fault(where, f"{chip.name} has no path from L0C to UB; go through global memory")
         if row.name == "store" and instruction["space"] == "l1" and chip.dma.ub_l1 is None:
             self.fault(where, f"{chip.name} has no path from UB to L1; go through global memory")
+        if row.name == "tpush":
+            self._meeting(int(instruction["target"]), where)
+        if row.name == "tatom" and (instruction["op"] == "cas") != (instruction["c"] is not None):
+            self.fault(where, "cas takes c=, the value to store; other atomics do not")
         if row.name == "vcall":
             self._call(int(instruction["fn"]), where)
+
+    def _meeting(self, target: int, where: tuple[str, int]) -> None:
+        words = list(self.program.section(where[0]))
+        if 0 <= target < len(words) and words[target] & 0xFF != NPU.row("tpop").code:
+            self.fault(where, f"tpush names word {target}, which is no tpop")
 
     def _call(self, number: int, where: tuple[str, int]) -> None:
         if number >= len(self.functions):

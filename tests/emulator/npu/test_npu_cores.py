@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from npu_text import program, tensor
 
-from emulator.npu._engine import op_size
+from emulator.npu._engine import op_size, uop_size
 from emulator.npu.chip import load
 from emulator.npu.machine import HazardError, Machine
 from emulator.npu.prepare import OP
+from emulator.npu.simt import UOP
 
 CHIP = load("npu-tiny")
 
@@ -254,6 +255,7 @@ def test_a_meeting_orders_blocks() -> None:
 
 def test_the_c_struct_and_the_numpy_row_agree() -> None:
     assert op_size() == OP.itemsize
+    assert uop_size() == UOP.itemsize
 
 
 def test_instructions_are_counted() -> None:

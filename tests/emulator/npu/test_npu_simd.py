@@ -393,7 +393,7 @@ def test_times_are_kept_for_calls_that_differ_in_values_only() -> None:
 def test_what_times_depend_on() -> None:
     def depends(body: str) -> tuple[int, int]:
         made = program({"core.vector": VCALL, "simd.f": body + "\nend"})
-        return Machine(CHIP).prepare(made).functions[0][3:]
+        return Machine(CHIP).prepare(made).functions[0][3:5]
 
     assert depends("vld.b32.norm v1, x2\nvadd.fp32 v1, v1, x3") == (1, 0b010)
     assert depends("add x5, x1, x4\nshl x6, x5, 2\nvst.b32.norm v1, x6") == (1, 0b111001)

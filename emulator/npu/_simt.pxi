@@ -1,0 +1,346 @@
+# SIMT functions: launch, run, end. Part of _engine.pyx.
+#
+# Read _simt_types.pxi (what there is), this, _simt_issue.pxi (when), _simt_control.pxi and
+# _simt_lanes.pxi (what), _simt_memory.pxi, _simt_cache.pxi, _simt_races.pxi.
+
+cdef void operand(const Simt* f, int warp, int value, int kind, uint32_t* room, const uint32_t** found) noexcept nogil:
+    """32 lanes of a register, an argument or a number."""
+    cdef uint32_t bits
+    cdef int i
+    if kind == 0:
+        found[0] = f.r + (warp * f.registers + value) * LANES
+        return
+    bits = <uint32_t> f.u[value] if kind == 1 else <uint32_t> value
+    for i in range(LANES):
+        room[i] = bits
+    found[0] = room
+
+
+cdef uint32_t special_lane(Machine* m, Sub* s, const Uop* o, int warp, int lane) noexcept nogil:
+    if o.which == TSR_TID: return warp * LANES + lane
+    elif o.which == TSR_THREADS: return s.simt.threads
+    elif o.which == TSR_LANE: return lane
+    elif o.which == TSR_WARP: return warp
+    elif o.which == TSR_BLOCK: return s.block
+    elif o.which == TSR_BLOCKS: return m.blocks
+    elif o.which == TSR_SUB: return s.number
+    return <uint32_t> s.simt.time
+
+
+cdef void word_value(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask) noexcept nogil:
+    """What a word without memory computes."""
+    cdef Simt* f = s.simt
+    cdef Warp* w = &f.warp[warp]
+    cdef uint32_t[LANES] out, room_a, room_b
+    cdef const uint32_t* a = room_a
+    cdef const uint32_t* b = room_b
+    cdef uint32_t* dst
+    cdef uint32_t bits
+    cdef int code = o.code, i
+    if OP_QAND <= code <= OP_QNOT:
+        bits = w.q[o.a]
+        if code == OP_QAND: bits = bits & w.q[o.b]
+        elif code == OP_QOR: bits = bits | w.q[o.b]
+        else: bits = ~bits
+        w.q[o.q_dst] = (w.q[o.q_dst] & ~mask) | (bits & mask)
+        return
+    if code != OP_TSR and code != OP_TVOTE:
+        operand(f, warp, o.a, o.a_kind, room_a, &a)
+    if o.b >= 0 or o.b_kind:
+        operand(f, warp, o.b, o.b_kind, room_b, &b)
+    if OP_TADD <= code <= OP_TSHR:
+        pair(o, a, b, out)
+    elif code == OP_TCMP:
+        bits = compare_lanes(o, a, b)
+        w.q[o.q_dst] = (w.q[o.q_dst] & ~mask) | (bits & mask)
+        return
+    elif code == OP_TMOV:
+        memcpy(out, a, sizeof(out))
+    elif code == OP_TFMA:
+        multiply_add(o, a, b, f.r + (warp * f.registers + o.c) * LANES, out)
+    elif code == OP_TSEL:
+        for i in range(LANES):
+            out[i] = a[i] if w.q[o.c] >> i & 1 else b[i]
+    elif code == OP_TNOT:
+        for i in range(LANES):
+            out[i] = ~a[i]
+    elif code == OP_TCVT:
+        cast_lanes(o, a, out)
+    elif code == OP_TSR:
+        for i in range(LANES):
+            out[i] = special_lane(m, s, o, warp, i)
+    elif code == OP_TSHFL:
+        shuffle_lanes(o, a, b, mask, out)
+    elif code == OP_TVOTE or code == OP_TRED:
+        bits = vote(o, w.q[o.a], mask) if code == OP_TVOTE else reduce_warp(o, a, mask)
+        for i in range(LANES):
+            out[i] = bits
+    else:
+        single(o, a, out)
+    dst = f.r + (warp * f.registers + o.dst) * LANES
+    if mask == 0xffffffffu:
+        memcpy(dst, out, sizeof(out))
+        return
+    for i in range(LANES):
+        dst[i] = out[i] if mask >> i & 1 else dst[i]
+
+
+cdef void arithmetic_word(
+    Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask, int64_t time) noexcept nogil:
+    cdef Simt* f = s.simt
+    cdef Score* score = f.score + warp * (QS + f.registers)
+    score += o.q_dst if o.q_dst >= 0 else QS + o.dst
+    score.ready, score.why, score.late = time + o.latency, W_FIXED, 0
+    f.last = max(f.last, score.ready)
+    if m.values or o.needed:
+        word_value(m, s, warp, o, mask)
+
+
+cdef void memory_word(
+    Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask, int64_t time) noexcept nogil:
+    cdef Simt* f = s.simt
+    cdef uint64_t[LANES] at
+    cdef Score* score
+    cdef int passes, beats = 0, i
+    if addresses(f, warp, o, mask, at):
+        misaligned(m, s, warp, o, mask, at)
+        return
+    if o.takes == TAKES_MEMORY:
+        to_memory(m, s, o, warp, mask, at, time, f.end)
+        global_values(m, s, warp, o, mask, at)
+        return
+    if not ub_bounds(m, s, warp, o, mask, at):
+        return
+    passes = ub_passes(m, o, mask, at, &beats)
+    f.busy_until[TAKES_UB] = time + passes
+    f.busy_why[TAKES_UB] = W_CONFLICT if passes > beats else W_UB
+    if o.dst >= 0:
+        score = f.score + warp * (QS + f.registers) + QS + o.dst
+        for i in range(o.regs):
+            score[i].ready, score[i].why = time + o.latency + passes - 1, W_UB
+            score[i].late = passes - beats
+    f.last = max(f.last, time + o.latency + passes - 1)
+    if m.values:
+        ub_values(m, s, warp, o, mask, at)
+
+
+# ---- launch and end ------------------------------------------------------------------------------
+
+cdef int registers_of(Machine* m, int64_t threads) noexcept nogil:
+    """Registers per thread of a launch; 0: the chip has no such launch."""
+    cdef int i
+    for i in range(m.simt_spec.sizes):
+        if threads <= m.simt_spec.size_threads[i]:
+            return m.simt_spec.size_registers[i]
+    return 0
+
+
+cdef bint simt_room(Machine* m, Sub* s) noexcept nogil:
+    """What a sub-core needs for SIMT mode, made once."""
+    cdef Simt* f = s.simt
+    cdef SimtSpec* c = &m.simt_spec
+    cdef int64_t words = s.spaces[SPACE_UB].size // 4, i, most = 0, scores = 0
+    if f != NULL:
+        return True
+    f = s.simt = <Simt*> calloc(1, sizeof(Simt))
+    if f == NULL:
+        return False
+    for i in range(c.sizes):
+        most = max(most, (c.size_threads[i] + LANES - 1) // LANES * c.size_registers[i])
+        scores = max(scores, (c.size_threads[i] + LANES - 1) // LANES * (QS + c.size_registers[i]))
+    f.r = <uint32_t*> calloc(most * LANES, sizeof(uint32_t))
+    f.score = <Score*> calloc(scores, sizeof(Score))
+    f.stack = <Meeting*> calloc(WARPS * c.depth, sizeof(Meeting))
+    f.lines = <Line*> calloc(c.dcache_most // SECTOR + c.ways, sizeof(Line))
+    f.ub_read = <uint64_t*> calloc(words // 64 + 1, sizeof(uint64_t))
+    f.ub_written = <uint64_t*> calloc(words // 64 + 1, sizeof(uint64_t))
+    f.ub_reader = <uint64_t*> calloc(words + 4, sizeof(uint64_t))
+    f.ub_writer = <uint64_t*> calloc(words + 4, sizeof(uint64_t))
+    f.spare_waiter = -1
+    for i in range(RETURNS):
+        f.returned[i] = -1
+    return not (f.r == NULL or f.score == NULL or f.stack == NULL or f.lines == NULL
+                or f.ub_read == NULL or f.ub_written == NULL or f.ub_reader == NULL
+                or f.ub_writer == NULL)
+
+
+cdef void free_simt(Simt* f) noexcept nogil:
+    if f == NULL:
+        return
+    free(f.r)
+    free(f.score)
+    free(f.stack)
+    free(f.lines)
+    free(f.ub_read)
+    free(f.ub_written)
+    free(f.ub_reader)
+    free(f.ub_writer)
+    free(f.waiters)
+    free(f)
+
+
+cdef bint may_launch(
+    Machine* m, Sub* s, const Op* o, int op, const Function* fn, int64_t threads,
+    int64_t dcache) noexcept nogil:
+    """Whether the chip can run the launch; False after a fault."""
+    cdef SimtSpec* c = &m.simt_spec
+    cdef int available = registers_of(m, threads)
+    if threads < 1 or threads > c.threads or not available:
+        fault(m, FAULT_LAUNCH, s, op, -1, threads, c.threads, 0)
+    elif fn.registers > available:
+        fault(m, FAULT_REGISTERS, s, op, -1, fn.registers, available, threads)
+    elif dcache < c.dcache_least or dcache > c.dcache_most or dcache > s.spaces[SPACE_UB].size:
+        fault(m, FAULT_DCACHE, s, op, -1, dcache, c.dcache_least, c.dcache_most)
+    elif not simt_room(m, s):
+        fault(m, FAULT_MEMORY, s, op, -1, 0, 0, 0)
+    else:
+        return True
+    return False
+
+
+cdef void launch(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept nogil:
+    """V begins a SIMT function; `simt_end` follows when its last thread is done."""
+    cdef const Function* fn = &m.functions[o.fn]
+    cdef int64_t threads = q.x[CAPTURED - 1], cache = <int64_t> o.dcache << 10
+    cdef Simt* f
+    cdef Access a
+    cdef int i, left
+    if not cache:
+        cache = m.simt_spec.dcache_least
+    if not may_launch(m, s, o, q.op, fn, threads, cache):
+        return
+    f = s.simt
+    f.threads, f.warps = <int32_t> threads, <int32_t> ((threads + LANES - 1) // LANES)
+    f.left, f.arrived, f.registers, f.row = f.warps, 0, max(fn.registers, 1), q.op
+    f.uops, f.words = m.uops + fn.first, fn.end - fn.first
+    f.started = f.time = m.now
+    f.last, f.waiting, f.parked, f.end = m.now + m.simt_spec.launch, 0, 0, 0
+    f.ub_size = s.spaces[SPACE_UB].size - cache
+    f.sets = <int32_t> (cache // SECTOR // m.simt_spec.ways)
+    memset(f.lines, 0, f.sets * m.simt_spec.ways * sizeof(Line))
+    memset(f.r, 0, f.warps * f.registers * LANES * sizeof(uint32_t))
+    memset(f.score, 0, f.warps * (QS + f.registers) * sizeof(Score))
+    memset(f.mshr, 0, sizeof(f.mshr))
+    memset(f.write, 0, sizeof(f.write))
+    memset(f.busy_until, 0, sizeof(f.busy_until))
+    memset(f.special_until, 0, sizeof(f.special_until))
+    f.lsu.count = f.lsu.next = 0
+    for i in range(16):
+        f.u[i] = q.x[i] if i < o.count else 0
+    for i in range(m.simt_spec.schedulers):
+        f.issued[i], f.turn[i], f.eligible[i] = m.now - 1, 0, 0
+    f.interval = f.first_interval = new_interval(m, s)
+    for i in range(f.warps):
+        memset(&f.warp[i], 0, sizeof(Warp))
+        left = f.threads - i * LANES
+        f.warp[i].active = 0xffffffffu if left >= LANES else (<uint32_t> 1 << left) - 1
+        f.warp[i].done = ~f.warp[i].active
+        f.warp[i].issued = m.now - 1
+        f.warp[i].base, f.warp[i].base_why = m.now + m.simt_spec.launch, W_NONE
+        settle_warp(m, s, i, m.now)
+        if f.warp[i].state == WARP_READY:
+            next_word(m, f, i)
+    # The D-cache's part of UB is nobody else's meanwhile.
+    a = access(f.ub_size, cache, 1, 0)
+    a.slot, a.write, a.op, a.epoch = p.slot, 1, q.op, p.clock.at[p.slot]
+    note_access(m, s, SPACE_UB, &a, q.op, &p.clock)
+    if m.values:
+        memset(s.spaces[SPACE_UB].valid + f.ub_size, 0, cache)
+    p.state = P_FUNCTION
+    send(m, m.now + m.simt_spec.launch, EV_SIMT, s, p, 0, 0)
+
+
+cdef int64_t next_window(Simt* f) noexcept nogil:
+    """When there is something to do again, as far as that is known."""
+    cdef int64_t soonest = NEVER
+    cdef uint64_t parked = f.parked
+    cdef int i
+    if f.waiting or f.lsu.next < f.lsu.count:
+        return f.end
+    for i in range(SCHEDULERS):
+        if f.eligible[i]:
+            return f.end
+    while parked:
+        i = __builtin_ctzll(parked)
+        parked &= parked - 1
+        soonest = min(soonest, f.warp[i].ready)
+    return max(soonest, f.end) if f.left else max(f.last, f.end)
+
+
+cdef void simt_window(Machine* m, Sub* s, Pipe* p) noexcept nogil:
+    """Run ahead: as far as no answer of memory can make a difference."""
+    cdef Simt* f = s.simt
+    cdef int64_t start = m.now, time = start, next_
+    cdef uint64_t parked
+    cdef int i
+    if not f.left and not f.waiting and f.lsu.next == f.lsu.count and m.now >= f.last:
+        simt_end(m, s, p)
+        return
+    if m.values:
+        bring_up_all(m)     # threads see values as they go
+    f.end = start + m.ahead
+    f.time = start
+    if f.lsu.next < f.lsu.count:
+        f.lsu.at = max(f.lsu.at, start)
+        memory_unit(m, s, f.end)
+    parked = f.parked
+    while parked:
+        i = __builtin_ctzll(parked)
+        parked &= parked - 1
+        if f.warp[i].ready < f.end:
+            f.parked &= ~(<uint64_t> 1 << i)
+            f.warp[i].ready = max(f.warp[i].ready, start)
+            wake_warp(m, f, i)
+    time = next_chance(m, f, start)
+    while time < f.end and not m.stop:
+        f.time = m.now = time
+        issue_cycle(m, s, time)
+        time = next_chance(m, f, time + 1)
+    m.now = start
+    if m.stop:
+        return
+    next_ = next_window(f)
+    if not f.left and not f.waiting and f.lsu.next == f.lsu.count:
+        next_ = f.last      # nothing but the end is left
+    f.end = 0
+    send(m, next_, EV_SIMT, s, p, 0, 0)
+
+
+cdef void note_bits(Machine* m, Sub* s, Pipe* p, uint64_t* bits, bint write) noexcept nogil:
+    """UB bytes that the function touched, for the other pipes; the bits are cleared."""
+    cdef Ranges found
+    cdef Access a
+    cdef int64_t words = s.spaces[SPACE_UB].size // 4, i = 0, j
+    cdef int k
+    found.count = 0
+    while i < words:
+        if not bits[i >> 6] >> (i & 63):
+            i = (i | 63) + 1
+            continue
+        i += __builtin_ctzll(bits[i >> 6] >> (i & 63))
+        j = i
+        while j < words and bits[j >> 6] >> (j & 63) & 1:
+            j += 1
+        touch(&found, 4 * i, 4 * j)
+        i = j
+    memset(bits, 0, (words // 64 + 1) * sizeof(uint64_t))
+    for k in range(found.count):
+        a = access(found.items[k].lo, found.items[k].hi - found.items[k].lo, 1, 0)
+        a.slot, a.write, a.op, a.epoch = p.slot, write, s.simt.row, p.clock.at[p.slot]
+        note_access(m, s, SPACE_UB, &a, s.simt.row, &p.clock)
+
+
+cdef void simt_end(Machine* m, Sub* s, Pipe* p) noexcept nogil:
+    """The last thread is done and its stores are in L2."""
+    cdef Simt* f = s.simt
+    cdef int i
+    cdef int64_t before = p.busy
+    for i in range(m.simt_spec.schedulers):
+        f.whys[W_DRAINED] += m.now - f.issued[i] - 1
+    note_bits(m, s, p, f.ub_read, False)
+    note_bits(m, s, p, f.ub_written, True)
+    account(p, m.now, R_BUSY)
+    m.uses[f.row].busy += p.busy - before
+    p.free_at = p.done_at = m.now
+    p.state = P_FREE
+    pump(m, s, p)

@@ -1,0 +1,296 @@
+# Global memory as a SIMT function sees it: the memory unit takes one 128-byte line per cycle, in
+# order; the D-cache holds lines; MSHRs bring them; writes go through. Part of _engine.pyx.
+#
+# A sub-core runs ahead of the machine, by less than the memory system needs for any answer. What it
+# asks for meanwhile is put on a calendar, and served in order of time among all sub-cores and
+# events; so an answer never comes too late to count.
+
+cdef bint calendar_grow(Calendar* c) noexcept nogil:
+    cdef int capacity = max(2 * c.capacity, 256), i
+    cdef Ask* grown = <Ask*> realloc(c.items, capacity * sizeof(Ask))
+    if grown == NULL:
+        return False
+    if c.capacity == 0:
+        for i in range(2 * RING):
+            c.head[i] = -1
+    for i in range(c.capacity, capacity):
+        grown[i].next = i + 1 if i + 1 < capacity else -1
+    c.items, c.spare, c.capacity = grown, c.capacity, capacity
+    return True
+
+
+cdef void ask(Machine* m, Sub* s, int64_t time, const Ask* wanted) noexcept nogil:
+    """Put a request on the calendar, behind those of its cycle."""
+    cdef Calendar* c = &m.calendar
+    cdef int i, day_ = <int> (time % (2 * RING))
+    if c.capacity == 0 or c.spare < 0:
+        if not calendar_grow(c):
+            fault(m, FAULT_MEMORY, s, -1, -1, 0, 0, 0)
+            return
+    i = c.spare
+    c.spare = c.items[i].next
+    c.items[i] = wanted[0]
+    c.items[i].next = -1
+    if c.head[day_] < 0:
+        c.head[day_] = i
+    else:
+        c.items[c.tail[day_]].next = i
+    c.tail[day_] = i
+    if c.count == 0 or time < c.first:
+        c.first = time
+    c.count += 1
+    s.simt.waiting += 1
+
+
+cdef int64_t way_back(Machine* m, Simt* f, int64_t time) noexcept nogil:
+    """When a line that L2 gives at `time` is through the return path, one after another."""
+    cdef double span = m.simt_spec.fill
+    cdef int64_t place = <int64_t> (time / span)
+    while f.returned[place % RETURNS] == place:
+        place += 1
+    f.returned[place % RETURNS] = place
+    return max(time, <int64_t> ceil(place * span))
+
+
+cdef void answer(
+    Machine* m, Simt* f, int warp, int reg, int regs, int64_t time) noexcept nogil:
+    """Bytes for a load: its registers are ready with the last of them."""
+    cdef Score* score = &f.score[warp * (QS + f.registers) + QS + reg]
+    cdef int i
+    for i in range(regs):
+        score[i].ready = max(score[i].ready, time)
+        score[i].pending -= 1
+    f.last = max(f.last, time)
+    if f.warp[warp].state == WARP_AWAITS:
+        next_word(m, f, warp)
+
+
+cdef void serve_calendar(Machine* m) noexcept nogil:
+    """Give the memory system the requests of the calendar's first cycle."""
+    cdef Calendar* c = &m.calendar
+    cdef int day_ = <int> (c.first % (2 * RING)), i = c.head[day_], next_, k
+    cdef int64_t time = c.first, done_
+    cdef Ask* a
+    cdef Sub* s
+    cdef Simt* f
+    m.now = time
+    c.head[day_] = -1
+    while i >= 0:
+        a = &c.items[i]
+        s = &m.subs[a.sub]
+        f = s.simt
+        f.waiting -= 1
+        if a.kind == ASK_FILL:
+            done_ = sector_access(m, s, a.address, GM_READ, SECTOR, time)
+            filled(m, f, a.entry, way_back(m, f, done_))
+        else:
+            done_ = time
+            if a.kind == ASK_WRITE:
+                done_ = sector_access(m, s, a.address, GM_WRITE, a.size, time)
+            else:
+                for k in range(a.size):
+                    done_ = sector_access(m, s, a.address, GM_ATOMIC, 4, time)
+                if a.reg >= 0:
+                    answer(m, f, a.warp, a.reg, a.regs, done_)
+            f.write[a.entry].free_at = done_
+            f.last = max(f.last, done_)
+        next_ = a.next
+        a.next = c.spare
+        c.spare = i
+        c.count -= 1
+        i = next_
+    while c.count and c.head[c.first % (2 * RING)] < 0:
+        c.first += 1
+
+
+cdef void filled(Machine* m, Simt* f, int number, int64_t time) noexcept nogil:
+    """A line comes at `time`: whoever waits for it learns that."""
+    cdef Entry* e = &f.mshr[number]
+    cdef int i = e.waiters, next_
+    e.free_at = time
+    e.waiters = -1
+    f.last = max(f.last, time)
+    if e.line >= 0 and f.lines[e.line].mshr == number and f.lines[e.line].fill == NEVER:
+        f.lines[e.line].fill = time
+    while i >= 0:
+        answer(m, f, f.waiters[i].warp, f.waiters[i].reg, f.waiters[i].regs, time)
+        next_ = f.waiters[i].next
+        f.waiters[i].next = f.spare_waiter
+        f.spare_waiter = i
+        i = next_
+
+
+cdef void wait_for(Machine* m, Sub* s, Entry* e, const Lsu* u) noexcept nogil:
+    """The memory unit's access is one more that an MSHR will answer."""
+    cdef Simt* f = s.simt
+    cdef Waiter* grown
+    cdef int capacity, i
+    if f.spare_waiter < 0:
+        capacity = max(2 * f.waiter_capacity, 128)
+        grown = <Waiter*> realloc(f.waiters, capacity * sizeof(Waiter))
+        if grown == NULL:
+            fault(m, FAULT_MEMORY, s, -1, -1, 0, 0, 0)
+            return
+        for i in range(f.waiter_capacity, capacity):
+            grown[i].next = i + 1 if i + 1 < capacity else -1
+        f.waiters, f.spare_waiter, f.waiter_capacity = grown, f.waiter_capacity, capacity
+    i = f.spare_waiter
+    f.spare_waiter = f.waiters[i].next
+    f.waiters[i].warp, f.waiters[i].reg, f.waiters[i].regs = u.warp, u.reg, u.regs
+    f.waiters[i].next = e.waiters
+    e.waiters = i
+
+
+cdef int free_entry(Entry* entries, int count, int32_t* next_, int64_t* time, int64_t end) noexcept nogil:
+    """An entry that is free at `time`, or the first to be free before `end`; -1: none is."""
+    cdef int i, best = next_[0]
+    if entries[best].free_at > time[0]:
+        for i in range(count):
+            if entries[i].free_at < entries[best].free_at:
+                best = i
+        if entries[best].free_at >= end:
+            return -1
+        time[0] = max(time[0], entries[best].free_at)
+    next_[0] = best + 1 if best + 1 < count else 0
+    return best
+
+
+cdef Line* find_line(Machine* m, Simt* f, uint64_t line) noexcept nogil:
+    cdef int i, first = <int> (line % <uint64_t> f.sets) * m.simt_spec.ways
+    for i in range(m.simt_spec.ways):
+        if f.lines[first + i].tag == line + 1:
+            return &f.lines[first + i]
+    return NULL
+
+
+cdef Line* victim(Machine* m, Simt* f, uint64_t line, int64_t time) noexcept nogil:
+    """The line to give up: the one least recently used of those that are not on their way."""
+    cdef int i, first = <int> (line % <uint64_t> f.sets) * m.simt_spec.ways
+    cdef Line* best = NULL
+    cdef Line* l
+    for i in range(m.simt_spec.ways):
+        l = &f.lines[first + i]
+        if l.fill <= time and (best == NULL or l.used < best.used):
+            best = l
+    return best
+
+
+cdef bint take_line(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept nogil:
+    """A load's next line, through the D-cache; False: no MSHR is free before `end`."""
+    cdef Simt* f = s.simt
+    cdef Lsu* u = &f.lsu
+    cdef uint64_t line = u.line[u.next]
+    cdef Line* l = NULL
+    cdef int number
+    cdef Ask a
+    if u.cache != HINT_BYPASS:
+        l = find_line(m, f, line)
+    if l != NULL:
+        f.uses += 1
+        l.used = f.uses
+        if l.fill == NEVER:
+            wait_for(m, s, &f.mshr[l.mshr], u)
+        else:
+            answer(m, f, u.warp, u.reg, u.regs, max(l.fill, time[0] + m.simt_spec.hit))
+        return True
+    number = free_entry(f.mshr, m.simt_spec.mshrs, &f.next_mshr, time, end)
+    if number < 0:
+        return False
+    f.mshr[number].free_at, f.mshr[number].waiters, f.mshr[number].line = NEVER, -1, -1
+    if u.cache != HINT_BYPASS:
+        l = victim(m, f, line, time[0])
+        if l != NULL:
+            f.uses += 1
+            l.tag, l.fill, l.mshr = line + 1, NEVER, number
+            l.used = 0 if u.cache == HINT_STREAM else f.uses
+            f.mshr[number].line = <int32_t> (l - f.lines)
+    wait_for(m, s, &f.mshr[number], u)
+    memset(&a, 0, sizeof(Ask))
+    a.address, a.sub, a.entry, a.kind = line * SECTOR, <int32_t> (s - m.subs), number, ASK_FILL
+    ask(m, s, time[0], &a)
+    return True
+
+
+cdef bint take_write(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept nogil:
+    """A store's or an atomic's next line: to L2, past the D-cache."""
+    cdef Simt* f = s.simt
+    cdef Lsu* u = &f.lsu
+    cdef Line* l
+    cdef Ask a
+    cdef int number = free_entry(f.write, m.simt_spec.writes, &f.next_write, time, end)
+    if number < 0:
+        return False
+    f.write[number].free_at = NEVER
+    if u.kind == ASK_ATOMIC:    # L2 changes it, the copy is stale
+        l = find_line(m, f, u.line[u.next])
+        if l != NULL and l.fill != NEVER:
+            l.tag = 0
+    memset(&a, 0, sizeof(Ask))
+    a.address, a.sub, a.entry, a.kind = (
+        u.line[u.next] * SECTOR, <int32_t> (s - m.subs), number, u.kind)
+    a.size, a.warp, a.reg, a.regs = u.bytes[u.next], u.warp, u.reg, u.regs
+    ask(m, s, time[0], &a)
+    return True
+
+
+cdef void memory_unit(Machine* m, Sub* s, int64_t end) noexcept nogil:
+    """Go on with the access that the memory unit has, up to the cycle `end`."""
+    cdef Simt* f = s.simt
+    cdef Lsu* u = &f.lsu
+    cdef int64_t time
+    cdef bint taken
+    f.busy_why[TAKES_MEMORY] = W_MEMORY
+    while u.next < u.count and u.at < end and not m.stop:
+        time = u.at
+        if u.kind == ASK_FILL:
+            taken = take_line(m, s, &time, end)
+        else:
+            taken = take_write(m, s, &time, end)
+        if not taken:
+            f.busy_why[TAKES_MEMORY] = W_MSHR
+            break
+        if time > u.at:
+            f.busy_why[TAKES_MEMORY] = W_MSHR
+        u.at = time + 1
+        u.next += 1
+    f.busy_until[TAKES_MEMORY] = u.at if u.next == u.count else max(u.at, end)
+
+
+cdef void to_memory(Machine* m, Sub* s, const Uop* o, int warp, uint32_t mask, const uint64_t* at,
+                    int64_t time, int64_t end) noexcept nogil:
+    """Hand an access to the memory unit, gathered into lines."""
+    cdef Simt* f = s.simt
+    cdef Lsu* u = &f.lsu
+    cdef int i, k, add = o.size
+    cdef uint64_t line
+    u.count = u.next = 0
+    u.kind = ASK_FILL if o.code == OP_TLD else ASK_WRITE if o.code == OP_TST else ASK_ATOMIC
+    u.warp, u.reg, u.regs, u.cache, u.at = warp, o.dst, o.regs, o.cache, time
+    if u.kind == ASK_ATOMIC:
+        add = 1
+    for i in range(LANES):
+        if not mask >> i & 1:
+            continue
+        line = at[i] // SECTOR
+        k = u.count - 1
+        while k >= 0 and u.line[k] != line:
+            k -= 1
+        if k < 0:
+            k = u.count
+            u.count += 1
+            u.line[k], u.bytes[k] = line, 0
+        u.bytes[k] += add
+    for i in range(u.count if u.kind == ASK_WRITE else 0):
+        u.bytes[i] = min(u.bytes[i], SECTOR)
+    if o.dst >= 0:
+        expect(f, warp, o.dst, o.regs, u.count, time, W_MEMORY)
+    memory_unit(m, s, end)
+
+
+cdef void expect(Simt* f, int warp, int reg, int regs, int answers, int64_t time, int why) noexcept nogil:
+    """Registers that as many answers of memory will fill."""
+    cdef Score* score = &f.score[warp * (QS + f.registers) + QS + reg]
+    cdef int i
+    for i in range(regs):
+        score[i].ready, score[i].late = time + 1, 0
+        score[i].pending, score[i].why = answers, why

@@ -1,0 +1,172 @@
+# When warps issue: readiness of their next words, choice by the schedulers, the account of why
+# nothing issued. Part of _engine.pyx.
+#
+# Nothing is counted down. Each scoreboard entry holds the cycle in which it is ready; a warp's next
+# word is ready with the last of those it needs, and is put into a ring of wake-up masks at that
+# cycle. Cycles in which no scheduler can issue are skipped.
+
+
+cdef void next_word(Machine* m, Simt* f, int warp) noexcept nogil:
+    """When the warp's next word has what it needs, as far as that is known."""
+    cdef Warp* w = &f.warp[warp]
+    cdef const Uop* o = &f.uops[w.pc]
+    cdef const Score* scores = f.score + warp * (QS + f.registers)
+    cdef const Score* score
+    cdef int i, k = warp % m.simt_spec.schedulers
+    cdef uint64_t bit = <uint64_t> 1 << (warp // m.simt_spec.schedulers)
+    w.ready, w.why, w.late = w.base, w.base_why, 0
+    w.state = WARP_READY
+    for i in range(o.sources):
+        score = &scores[o.source[i]]
+        if score.pending:
+            w.state = WARP_AWAITS
+            return
+        if score.ready > w.ready:
+            w.ready, w.why, w.late = score.ready, score.why, score.late
+    for i in range(TAKES):
+        f.next_takes[k][i] &= ~bit
+    f.next_takes[k][o.takes] |= bit
+    if w.ready < f.end:
+        wake_warp(m, f, warp)
+    else:
+        f.parked |= <uint64_t> 1 << warp
+
+
+cdef inline void wake_warp(Machine* m, Simt* f, int warp) noexcept nogil:
+    """The warp becomes eligible at its time, which lies in the window."""
+    cdef int k = warp % m.simt_spec.schedulers, at = <int> (f.warp[warp].ready % RING)
+    f.wake[at][k] |= <uint64_t> 1 << (warp // m.simt_spec.schedulers)
+    f.wakes[at >> 6] |= <uint64_t> 1 << (at & 63)
+
+
+cdef int64_t next_wake(const Simt* f, int64_t time) noexcept nogil:
+    """The first cycle from `time` to the window's end in which a warp wakes."""
+    cdef int at = <int> (time % RING), word = at >> 6, i
+    cdef uint64_t bits = f.wakes[word] >> (at & 63)
+    if bits:
+        return min(time + __builtin_ctzll(bits), f.end)
+    for i in range(1, WAKE_WORDS + 1):
+        bits = f.wakes[(word + i) % WAKE_WORDS]
+        if bits:
+            return min(time + 64 * i - (at & 63) + __builtin_ctzll(bits), f.end)
+    return f.end
+
+
+cdef inline void blame(int64_t* whys, int why, int late, int64_t from_, int64_t until, int64_t ready) noexcept nogil:
+    """Put the cycles [from_, until) of a wait that ended at `ready` on an account; its last `late`
+    cycles are a bank conflict's."""
+    cdef int64_t split = max(min(ready - late, until), from_)
+    if until > from_:
+        whys[why] += split - from_
+        whys[W_CONFLICT] += until - split
+
+
+cdef void account_issue(
+    Machine* m, Simt* f, const Warp* w, const Uop* o, int scheduler, int64_t time) noexcept nogil:
+    """A scheduler issues: why it did not before, and what the word waited for."""
+    cdef int64_t from_ = f.issued[scheduler] + 1, ready
+    cdef int unit = W_NOT_SELECTED
+    cdef int64_t* stalls = m.stalls + o.row * WHYS
+    if o.takes == TAKES_SPECIAL:
+        unit = W_MATH
+    elif o.takes != TAKES_NOTHING:
+        unit = f.busy_why[o.takes]
+    if time > from_:
+        ready = max(w.ready, from_)
+        blame(f.whys, w.why, w.late, from_, ready, w.ready)
+        f.whys[unit] += time - ready
+    f.whys[W_SELECTED] += 1
+    f.issued[scheduler] = time
+    blame(stalls, w.why, w.late, w.issued + 1, w.ready, w.ready)
+    stalls[unit] += time - w.ready
+
+
+cdef void issue_warp(Machine* m, Sub* s, int warp, int64_t time) noexcept nogil:
+    """One word of a warp: when, then what."""
+    cdef Simt* f = s.simt
+    cdef Warp* w = &f.warp[warp]
+    cdef const Uop* o = &f.uops[w.pc]
+    cdef uint32_t mask = w.active
+    m.steps += 1
+    if m.steps > MOST_STEPS:
+        fault(m, FAULT_STEPS, s, o.row, -1, MOST_STEPS, 0, 0)
+        return
+    account_issue(m, f, w, o, warp % m.simt_spec.schedulers, time)
+    used(m, o.row, 1)
+    w.issued = time
+    f.last = max(f.last, time + 1)
+    if o.guard:
+        mask &= w.q[o.guard_q] if o.guard == 1 else ~w.q[o.guard_q]
+    if OP_TPUSH <= o.code <= OP_TBAR:
+        control_word(m, s, warp, o, mask, time)
+        if o.code == OP_TBAR or m.stop:
+            return
+    else:
+        w.base, w.base_why = time + 1, W_FIXED
+        w.pc += 1
+        if mask and o.takes == TAKES_SPECIAL:
+            f.special_until[warp % m.simt_spec.schedulers] = time + o.interval
+        if not mask:
+            pass
+        elif o.takes == TAKES_MEMORY or o.takes == TAKES_UB:
+            memory_word(m, s, warp, o, mask, time)
+        else:
+            arithmetic_word(m, s, warp, o, mask, time)
+    settle_warp(m, s, warp, time)
+    if w.state == WARP_READY:
+        next_word(m, f, warp)
+
+
+cdef inline int pick_warp(uint64_t eligible, int32_t* turn) noexcept nogil:
+    """Round robin: the first eligible warp from `turn` on, and the turn goes to the one behind."""
+    cdef uint64_t behind = eligible & (~<uint64_t> 0 << turn[0])
+    cdef int slot = __builtin_ctzll(behind if behind else eligible)
+    turn[0] = (slot + 1) & 63
+    return slot
+
+
+cdef int64_t next_chance(Machine* m, Simt* f, int64_t time) noexcept nogil:
+    """The first cycle from `time` on in which some warp may issue."""
+    cdef int64_t soonest = next_wake(f, time)
+    cdef int k
+    cdef uint64_t c
+    for k in range(m.simt_spec.schedulers):
+        c = f.eligible[k]
+        if not c:
+            continue
+        if c & f.next_takes[k][TAKES_NOTHING]:
+            return time
+        if c & f.next_takes[k][TAKES_MEMORY]:
+            soonest = min(soonest, max(time, f.busy_until[TAKES_MEMORY]))
+        if c & f.next_takes[k][TAKES_UB]:
+            soonest = min(soonest, max(time, f.busy_until[TAKES_UB]))
+        if c & f.next_takes[k][TAKES_SPECIAL]:
+            soonest = min(soonest, max(time, f.special_until[k]))
+    return soonest
+
+
+cdef void issue_cycle(Machine* m, Sub* s, int64_t time) noexcept nogil:
+    """Each scheduler issues one word if it can; the first choice goes round."""
+    cdef Simt* f = s.simt
+    cdef int count = m.simt_spec.schedulers, i, k, slot, at = <int> (time % RING)
+    cdef uint64_t c
+    if f.wakes[at >> 6] >> (at & 63) & 1:
+        f.wakes[at >> 6] &= ~(<uint64_t> 1 << (at & 63))
+        for k in range(count):
+            f.eligible[k] |= f.wake[at][k]
+            f.wake[at][k] = 0
+    for i in range(count):
+        k = <int> ((time + i) % count)
+        c = f.eligible[k]
+        if f.busy_until[TAKES_MEMORY] > time:
+            c &= ~f.next_takes[k][TAKES_MEMORY]
+        if f.busy_until[TAKES_UB] > time:
+            c &= ~f.next_takes[k][TAKES_UB]
+        if f.special_until[k] > time:
+            c &= ~f.next_takes[k][TAKES_SPECIAL]
+        if c:
+            slot = pick_warp(c, &f.turn[k])
+            f.eligible[k] &= ~(<uint64_t> 1 << slot)
+            issue_warp(m, s, slot * count + k, time)
+            if m.stop:
+                return

@@ -1,0 +1,248 @@
+# Loads, stores and atomics of SIMT functions: addresses, bounds, poison, values. Part of _engine.pyx.
+
+cdef void thread_fault(
+    Machine* m, Sub* s, int kind, int row, int thread, int64_t a, int64_t b,
+    int64_t c) noexcept nogil:
+    """A fault of one thread, at the function's own time."""
+    cdef int64_t now = m.now
+    m.now, m.thread = s.simt.time, thread + 1
+    fault(m, kind, s, row, -1, a, b, c)
+    m.now, m.thread = now, 0
+
+
+cdef uint64_t addresses(const Simt* f, int warp, const Uop* o, uint32_t mask, uint64_t* at) noexcept nogil:
+    """Where each lane goes; the result has bits in common with none that is misaligned."""
+    cdef uint64_t first = <uint64_t> (f.u[o.base] + o.offset), odd = 0
+    cdef const uint32_t* r
+    cdef int i
+    if o.index < 0:
+        for i in range(LANES):
+            at[i] = first
+    else:
+        r = f.r + (warp * f.registers + o.index) * LANES
+        for i in range(LANES):
+            at[i] = first + r[i]
+    for i in range(LANES):
+        odd |= at[i] if mask >> i & 1 else 0
+    return odd & <uint64_t> (o.size - 1)
+
+
+cdef inline bint in_a_row(const uint64_t* at, int size) noexcept nogil:
+    """Whether the lanes touch bytes one after another."""
+    cdef uint64_t off = 0
+    cdef int i
+    for i in range(LANES):
+        off |= at[i] - at[0] - <uint64_t> (i * size)
+    return off == 0
+
+
+cdef void misaligned(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask,
+                     const uint64_t* at) noexcept nogil:
+    cdef int i
+    for i in range(LANES):
+        if mask >> i & 1 and at[i] & <uint64_t> (o.size - 1):
+            thread_fault(m, s, FAULT_ALIGNMENT, o.row, warp * LANES + i, o.takes == TAKES_UB,
+                         <int64_t> at[i], o.size)
+            return
+
+
+# ---- UB ------------------------------------------------------------------------------------------
+
+cdef int ub_passes(Machine* m, const Uop* o, uint32_t mask, const uint64_t* at, int* beats) noexcept nogil:
+    """Cycles that UB takes for an access: lanes come in groups, and in a group each sub-bank opens
+    one row of 8 bytes per cycle. `beats`: what it would take without conflicts."""
+    cdef int width = m.simt_spec.ub_lanes, i, j, k, n, passes = 0, worst
+    cdef uint64_t sub_banks = m.spec.banks * (m.spec.interleave // m.spec.sub_bank)
+    cdef uint64_t[2 * LANES] words
+    cdef uint64_t word
+    cdef int[LANES * 2] depth
+    cdef bint merges = o.code != OP_TATOM
+    beats[0] = 0
+    i = 0
+    while i < LANES:
+        n, worst = 0, 0
+        for j in range(i, min(i + width, LANES)):
+            if not mask >> j & 1:
+                continue
+            worst = max(worst, 1)
+            for word in range(at[j] // m.spec.sub_bank, (at[j] + o.size - 1) // m.spec.sub_bank + 1):
+                depth[n] = 1
+                for k in range(n):
+                    if words[k] == word and merges:
+                        depth[n] = 0
+                        break
+                    if words[k] % sub_banks == word % sub_banks:
+                        depth[n] += 1
+                if depth[n]:
+                    words[n] = word
+                    worst = max(worst, depth[n])
+                    n += 1
+        passes += worst
+        beats[0] += worst > 0
+        i += width
+    return passes
+
+
+cdef bint ub_bounds(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask,
+                    const uint64_t* at) noexcept nogil:
+    """Bounds of every lane, and the bytes noted for the other pipes; False after a fault."""
+    cdef Simt* f = s.simt
+    cdef uint64_t* bits = f.ub_read if o.code == OP_TLD else f.ub_written
+    cdef uint64_t most = <uint64_t> f.ub_size, first
+    cdef int i, k
+    for i in range(LANES):
+        if not mask >> i & 1:
+            continue
+        if at[i] >= most or at[i] + <uint64_t> o.size > most:
+            thread_fault(m, s, FAULT_CAPACITY, o.row, warp * LANES + i, SPACE_UB,
+                         <int64_t> at[i] + o.size, f.ub_size)
+            return False
+        first = at[i] >> 2
+        for k in range(max(o.size >> 2, 1)):
+            bits[(first + k) >> 6] |= <uint64_t> 1 << ((first + k) & 63)
+    return True
+
+
+cdef inline void move_in(Simt* f, int warp, const Uop* o, int lane, const uint8_t* from_) noexcept nogil:
+    """Bytes into a lane's registers, zero-extended."""
+    cdef uint32_t* r = f.r + (warp * f.registers + o.dst) * LANES + lane
+    cdef int k
+    if o.size < 4:
+        r[0] = 0
+        memcpy(r, from_, o.size)
+        return
+    for k in range(o.regs):
+        memcpy(r + k * LANES, from_ + 4 * k, 4)
+
+
+cdef inline void move_out(Simt* f, int warp, const Uop* o, int lane, uint8_t* to) noexcept nogil:
+    cdef const uint32_t* r = f.r + (warp * f.registers + o.src) * LANES + lane
+    cdef int k
+    if o.size < 4:
+        memcpy(to, r, o.size)
+        return
+    for k in range(o.regs):
+        memcpy(to + 4 * k, r + k * LANES, 4)
+
+
+cdef inline bint written(const uint8_t* valid, int size) noexcept nogil:
+    cdef int k
+    cdef uint32_t four
+    if size < 4:
+        for k in range(size):
+            if not valid[k]:
+                return False
+        return True
+    for k in range(0, size, 4):
+        memcpy(&four, valid + k, 4)
+        if four != 0x01010101u:
+            return False
+    return True
+
+
+cdef inline int kind_of(const Uop* o) noexcept nogil:
+    return GM_READ if o.code == OP_TLD else GM_WRITE if o.code == OP_TST else GM_ATOMIC
+
+
+cdef void lane_value(Machine* m, Sub* s, int warp, const Uop* o, int lane, uint8_t* data,
+                     uint8_t* valid, int space, int64_t address) noexcept nogil:
+    """One lane's access at `data`; `valid` (or NULL) are the bytes that somebody has written."""
+    cdef Simt* f = s.simt
+    cdef uint32_t old, b, c = 0
+    if o.code != OP_TST and valid != NULL and not written(valid, o.size):
+        thread_fault(m, s, FAULT_POISON, o.row, warp * LANES + lane, space, address, 0)
+        if m.stop:
+            return
+    if o.code == OP_TLD:
+        move_in(f, warp, o, lane, data)
+        return
+    if valid != NULL:
+        memset(valid, 1, o.size)
+    if o.code == OP_TST:
+        move_out(f, warp, o, lane, data)
+        return
+    memcpy(&old, data, 4)
+    b = f.r[(warp * f.registers + o.b) * LANES + lane]
+    if o.c >= 0:
+        c = f.r[(warp * f.registers + o.c) * LANES + lane]
+    if o.dst >= 0:
+        f.r[(warp * f.registers + o.dst) * LANES + lane] = old
+    old = atomic_result(o, old, b, c)
+    memcpy(data, &old, 4)
+
+
+cdef void ub_values(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask,
+                    const uint64_t* at) noexcept nogil:
+    cdef Simt* f = s.simt
+    cdef Space* ub = &s.spaces[SPACE_UB]
+    cdef uint64_t mark = <uint64_t> f.interval << 32 | <uint64_t> o.row << 11 | <uint64_t> warp << 5
+    cdef int i
+    if o.code == OP_TATOM:
+        mark |= STAMP_MORE
+    for i in range(LANES):
+        if mask >> i & 1:
+            stamp(m, s, f.ub_writer, f.ub_reader, <int64_t> at[i], o.size, mark, kind_of(o),
+                  SPACE_UB, <int64_t> at[i])
+            lane_value(m, s, warp, o, i, ub.data + at[i], ub.valid + at[i], SPACE_UB,
+                       <int64_t> at[i])
+            if m.stop:
+                return
+
+
+# ---- global memory -------------------------------------------------------------------------------
+
+cdef Tensor* lane_tensor(Machine* m, Sub* s, int warp, const Uop* o, int lane, uint64_t at) noexcept nogil:
+    """The tensor that a lane's bytes lie in; NULL after a fault."""
+    cdef Tensor* t = global_tensor(m, at)
+    if t == NULL or at + <uint64_t> o.size > t.base + <uint64_t> t.size:
+        thread_fault(m, s, FAULT_BOUNDS, o.row, warp * LANES + lane, <int64_t> at, o.size, 0)
+        return NULL
+    if o.code != OP_TLD and not t.writable:
+        thread_fault(m, s, FAULT_READ_ONLY, o.row, warp * LANES + lane, <int64_t> at, o.size, 0)
+        return NULL
+    return t
+
+
+cdef bint whole_row(Machine* m, Sub* s, int warp, const Uop* o, const uint64_t* at) noexcept nogil:
+    """All lanes' 4-byte elements one after another in one tensor, moved at once; False: they are
+    not, or there is something to say about them."""
+    cdef Simt* f = s.simt
+    cdef Tensor* t = global_tensor(m, at[0])
+    cdef int64_t off
+    if t == NULL or at[0] + 4 * LANES > t.base + <uint64_t> t.size or t.writable:
+        return False
+    off = <int64_t> (at[0] - t.base)
+    if o.code != OP_TLD or (t.valid != NULL and memchr(t.valid + off, 0, 4 * LANES) != NULL):
+        return False
+    memcpy(f.r + (warp * f.registers + o.dst) * LANES, t.data + off, 4 * LANES)
+    return True
+
+
+cdef void global_values(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask,
+                        const uint64_t* at) noexcept nogil:
+    """Bounds of every lane; with values, poison, races and the values too."""
+    cdef Simt* f = s.simt
+    cdef uint64_t mark = <uint64_t> f.interval << 32 | <uint64_t> o.row << 11 | <uint64_t> warp << 5
+    cdef Tensor* t = NULL
+    cdef int64_t off
+    cdef int i
+    if o.code == OP_TATOM:
+        mark |= STAMP_MORE
+    if m.values and mask == 0xffffffffu and o.size == 4 and in_a_row(at, 4):
+        if whole_row(m, s, warp, o, at):
+            return
+    for i in range(LANES):
+        if not mask >> i & 1:
+            continue
+        t = lane_tensor(m, s, warp, o, i, at[i])
+        if t == NULL:
+            return
+        if not m.values:
+            continue
+        off = <int64_t> (at[i] - t.base)
+        if t.writable:
+            stamp_global(m, s, t, at[i], o.size, mark, kind_of(o))
+        lane_value(m, s, warp, o, i, t.data + off, t.valid + off if t.valid != NULL else NULL,
+                   SPACE_GM, <int64_t> at[i])
+        if m.stop:
+            return
