@@ -15,12 +15,8 @@ import numpy as np
 include "_opcodes.pxi"
 include "_rows.pxi"
 
-# In this order ties go to the first.
 REASONS = ("operand", "stream", "bank", "unit", "weights", "sync", "schedule")
-cdef enum:
-    OPERAND, STREAM, BANK, UNIT, WEIGHTS, SYNC, SCHEDULE, REASON_COUNT
-
-cdef int64_t NEVER = -(<int64_t> 1 << 60)
+include "_reasons.pxi"
 
 
 def by_place(const ValueRow[::1] values):
@@ -52,12 +48,22 @@ def by_place(const ValueRow[::1] values):
     return order
 
 
+cdef inline int first_column(const ValueRow* v) noexcept nogil:
+    return v.column + 1 if v.last > v.column else v.last
+
+
+cdef inline int last_column(const ValueRow* v) noexcept nogil:
+    """Before the first one, for a value that no stream operand takes."""
+    return v.last if v.last > v.column else v.column - 1
+
+
 cdef void stream_ready(
         const ValueRow[::1] values, const int64_t[::1] order, const IssueRow[::1] issues,
         int64_t[::1] taken, int[::1] taker, int64_t[::1] ready, int[::1] blocker) noexcept nogil:
     """`ready[issue]`: the first cycle at which its values would have had free registers.
 
-    A value occupies its diagonal from the column that drove it to its last reader. `order` sorts the
+    A value occupies its diagonal from the column after its producer's to its last reader's, for at
+    its producer's column another value may still be read as it arrives. `order` sorts the
     values by stream and diagonal. Going back in time, an issue is stopped by the nearest earlier
     diagonal on which another value, that of `blocker[issue]`, occupied a part of that stretch.
     `taken` and `taker` are scratch, one per column.
@@ -78,7 +84,7 @@ cdef void stream_ready(
             if v.stream != before or v.diagonal != diagonal:
                 break
             found, by = NEVER, -1
-            for c in range(min(v.column, v.last), max(v.column, v.last) + 1):
+            for c in range(first_column(&v), last_column(&v) + 1):
                 if taken[c] > found:
                     found, by = taken[c], taker[c]
             at = issues[v.issue].cycle - (diagonal - found) + 1
@@ -87,7 +93,7 @@ cdef void stream_ready(
             j += 1
         while i < j:
             v = values[order[i]]
-            for c in range(min(v.column, v.last), max(v.column, v.last) + 1):
+            for c in range(first_column(&v), last_column(&v) + 1):
                 taken[c], taker[c] = diagonal, v.issue
             i += 1
 

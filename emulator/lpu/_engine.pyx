@@ -27,30 +27,19 @@ from isa.table import BYTES_OF
 include "../numerics/_compiler.pxi"
 include "_opcodes.pxi"
 include "_rows.pxi"
+include "_vector.pxi"
 include "_log.pxi"
 include "_state.pxi"
 include "_hazards.pxi"
 include "_calendar.pxi"
 include "_lanes.pxi"
+include "_vxm_lanes.pxi"
 include "_streams.pxi"
 include "_mem.pxi"
 include "_vxm.pxi"
 include "_sxm.pxi"
 include "_mxm.pxi"
 include "_step.pxi"
-
-# The block-scaled types of the matrix unit by the format of their elements.
-ELEMENTS = {"mxfp8": "e4m3", "mxfp4": "e2m1"}
-cdef int FMT_SCALE = get_format("e8m0").index
-
-
-def _bind_types():
-    for name, code in TYPES.items():
-        TYPE_BYTES[code] = BYTES_OF[name]
-        TYPE_FORMAT[code] = get_format(ELEMENTS.get(name, name)).index
-
-
-_bind_types()
 
 ISSUE = np.dtype([("cycle", np.int64), ("op", np.int32), ("banks", np.int32)])
 USE = np.dtype([("consumer", np.int32), ("producer", np.int32), ("memory", np.int32)])

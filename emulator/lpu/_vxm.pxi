@@ -1,9 +1,5 @@
 # VXM: operands from streams, chained ALUs or the immediate; results to a stream or only chained.
 
-cdef int[16] TYPE_BYTES
-cdef int[16] TYPE_FORMAT
-
-
 cdef int chain_operand(State* s, int op, int issue, int alu, int width, uint64_t* poison) noexcept nogil:
     """The buffer of what ALU `alu` delivers in this cycle; -1 when there is none."""
     cdef Chained* c = &s.chained[alu * s.ring + (s.now & (s.ring - 1))]
@@ -49,63 +45,6 @@ cdef const uint8_t* vxm_operand(
     return out
 
 
-cdef void vxm_binary(int code, int fp, uint32_t* out, const uint32_t* a, const uint32_t* b, int n) noexcept nogil:
-    if code == OP_ADD:
-        lanes_add(fp, out, a, b, n)
-    elif code == OP_SUB:
-        lanes_sub(fp, out, a, b, n)
-    elif code == OP_MUL:
-        lanes_mul(fp, out, a, b, n)
-    elif code == OP_MAX:
-        lanes_max(fp, out, a, b, n)
-    elif code == OP_MIN:
-        lanes_min(fp, out, a, b, n)
-
-
-cdef void vxm_test(int code, int fp, uint8_t* out, const uint32_t* a, const uint32_t* b, int n) noexcept nogil:
-    if code == OP_LT:
-        lanes_lt(fp, out, a, b, n)
-    elif code == OP_LE:
-        lanes_le(fp, out, a, b, n)
-    elif code == OP_GT:
-        lanes_gt(fp, out, a, b, n)
-    elif code == OP_GE:
-        lanes_ge(fp, out, a, b, n)
-    elif code == OP_EQ:
-        lanes_eq(fp, out, a, b, n)
-    elif code == OP_NE:
-        lanes_ne(fp, out, a, b, n)
-
-
-cdef void vxm_unary(int code, int fp, uint32_t* out, const uint32_t* a, int n) noexcept nogil:
-    if code == OP_NEG:
-        lanes_neg(fp, out, a, n)
-    elif code == OP_ABS:
-        lanes_abs(fp, out, a, n)
-    elif code == OP_RELU:
-        lanes_relu(fp, out, a, n)
-    elif code == OP_MOV:
-        memcpy(out, a, 4 * n)
-    elif code == OP_EXP2:
-        vec_exp2(<const float*> a, <float*> out, n)
-    elif code == OP_RSQRT:
-        vec_rsqrt(<const float*> a, <float*> out, n)
-    elif code == OP_TANH:
-        vec_tanh(<const float*> a, <float*> out, n)
-    if code == OP_EXP2 or code == OP_RSQRT or code == OP_TANH:
-        canonical_nan(<float*> out, n)
-
-
-cdef void vxm_cast(State* s, const Op* o, uint8_t* out, const uint8_t* a) noexcept nogil:
-    """Through float32, which holds every type but int32; int32 goes through float64: one rounding."""
-    if o.type == TYPE_INT32:
-        decode_to_f64(TYPE_FORMAT[TYPE_INT32], a, s.x, s.lanes)
-        encode_from_f64_rounded(TYPE_FORMAT[o.to], s.x, out, s.lanes, o.sat, NEAREST_EVEN, 0, 0)
-        return
-    decode_to_f32(TYPE_FORMAT[o.type], a, s.row, s.lanes)
-    encode_from_f32(TYPE_FORMAT[o.to], s.row, out, s.lanes, o.sat)
-
-
 cdef void vxm_running(State* s, int op, const uint32_t* a) noexcept nogil:
     """Begin anew with a, or fold a into the ALU's running value."""
     cdef const Op* o = &s.ops[op]
@@ -129,13 +68,6 @@ cdef void vxm_running(State* s, int op, const uint32_t* a) noexcept nogil:
         lanes_sum(fp, alu.acc, <const uint32_t*> s.result, a, s.lanes)
 
 
-cdef uint32_t immediate(const Op* o, int64_t by) noexcept nogil:
-    """The immediate of this repetition, `by` beyond the word's."""
-    if o.type == TYPE_FP32:
-        return advance_f32(<uint32_t> o.value, <double> by)
-    return <uint32_t> (o.value + by)
-
-
 cdef void vxm_result(State* s, int op, int issue, int width) noexcept nogil:
     """Announce a result of `width` bytes a lane, now in s.result, to its stream and to chains."""
     cdef const Op* o = &s.ops[op]
@@ -153,7 +85,7 @@ cdef void vxm_result(State* s, int op, int issue, int width) noexcept nogil:
 cdef void do_vxm(State* s, int op, int issue, int64_t by) noexcept nogil:
     cdef const Op* o = &s.ops[op]
     cdef int code = o.code, fp = o.type == TYPE_FP32, width = TYPE_BYTES[o.type]
-    cdef uint32_t imm = immediate(o, by)
+    cdef uint32_t imm = immediate(o.type, o.value, by)
     cdef const uint8_t* a
     cdef const uint8_t* b = s.zeros
     cdef const uint8_t* c = s.zeros
@@ -181,7 +113,7 @@ cdef void do_vxm(State* s, int op, int issue, int64_t by) noexcept nogil:
         elif code == OP_SELECT:
             lanes_select(<uint32_t*> s.result, c, <const uint32_t*> a, <const uint32_t*> b, s.lanes)
         elif code == OP_CAST:
-            vxm_cast(s, o, s.result, a)
+            cast_lanes(o.type, o.to, o.sat, s.result, a, s.x, s.row, s.lanes)
         else:
             vxm_unary(code, fp, <uint32_t*> s.result, <const uint32_t*> a, s.lanes)
     vxm_result(s, op, issue, width)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emulator.lpu._accounts import REASONS, Accounts
+from emulator.lpu._bulk import Charges
 from emulator.lpu.chip import LpuChip
 from emulator.lpu.prepare import Prepared
 from emulator.result import Hazard, InstructionUse, MemoryUse, Result, UnitUse
@@ -41,18 +42,25 @@ def unit_of_queue(queue: str) -> str | None:
     return f"mxm.{rest[0]}" if rest[1] == "mm" else None
 
 
-def account(prepared: Prepared, log: Mapping[str, NDArray[Any]], cycles: int) -> Accounts:
-    """Busy cycles and waits of every instruction and unit."""
-    chip = prepared.chip
+def units_for(chip: LpuChip) -> dict[str, list[int]]:
+    """The unit of every queue (-1 = none) and plane, and how many queues each unit has."""
     counts = units_of(chip)
     number = {name: i for i, name in enumerate(counts)}
     owners = [unit_of_queue(q) for q in chip.queues]
+    return {
+        "queue_unit": [-1 if u is None else number[u] for u in owners],
+        "unit_count": list(counts.values()),
+        "plane_unit": [number[f"mxm.{p}"] for p in range(chip.mxm.planes)],
+    }
+
+
+def account(prepared: Prepared, log: Mapping[str, NDArray[Any]], cycles: int) -> Accounts:
+    """Busy cycles and waits of every instruction and unit."""
+    chip = prepared.chip
     return Accounts(
         prepared.ops, log["issues"], log["uses"], log["values"], log["syncs"],
         cycles=cycles,
-        queue_unit=[-1 if u is None else number[u] for u in owners],
-        unit_count=list(counts.values()),
-        plane_unit=[number[f"mxm.{p}"] for p in range(chip.mxm.planes)],
+        **units_for(chip),
         first_mxm=chip.queues.index("mxm.0.weights"),
         first_mem_end=4 * chip.mem.slices,
         columns=chip.columns,
@@ -62,7 +70,8 @@ def account(prepared: Prepared, log: Mapping[str, NDArray[Any]], cycles: int) ->
 
 def result(
     prepared: Prepared,
-    log: Mapping[str, NDArray[Any]],
+    accounts: Accounts | Charges,
+    bursts: NDArray[Any],
     totals: Mapping[str, int],
     hazards: tuple[Hazard, ...],
     *,
@@ -72,7 +81,6 @@ def result(
 ) -> Result:
     """Everything a run leaves behind; `cycles` includes the stagger."""
     chip = prepared.chip
-    accounts = account(prepared, log, cycles)
     counts = units_of(chip)
     units = [
         UnitUse(
@@ -91,11 +99,11 @@ def result(
         memory=_memory(chip, totals, cycles),
         bound=max(shares, key=lambda name: shares[name]),
         speed_of_light=shares,
-        instructions=_instructions(prepared, accounts),
+        instructions=Instructions(prepared, accounts),
         hazards=hazards,
         phases=_phases(totals, cycles),
         outputs=outputs,
-        issues=_bursts(prepared, log["bursts"]),
+        issues=_bursts(prepared, bursts),
     )
 
 
@@ -151,21 +159,46 @@ def _phases(totals: Mapping[str, int], cycles: int) -> dict[str, int]:
     return phases
 
 
-def _instructions(prepared: Prepared, accounts: Accounts) -> list[InstructionUse]:
-    names = [s.name for s in prepared.program.sections]
-    ops = prepared.ops
-    columns = zip(
-        ops["section"].tolist(), ops["word"].tolist(), accounts.op_issued.tolist(),
-        accounts.op_busy.tolist(), accounts.op_waits.tolist(), accounts.op_first.tolist(),
-        accounts.op_last.tolist(), strict=True,
-    )  # fmt: skip
-    return [
-        InstructionUse(
-            names[section], word, issued, busy,
-            {r: n for r, n in zip(REASONS, waits, strict=True) if n}, first, last,
-        )
-        for section, word, issued, busy, waits, first, last in columns
-    ]  # fmt: skip
+class Instructions(Sequence[InstructionUse]):
+    """A row per instruction, made when it is asked for: most runs only need the sums."""
+
+    def __init__(self, prepared: Prepared, accounts: Accounts | Charges) -> None:
+        self._names = [s.name for s in prepared.program.sections]
+        self._ops, self._accounts = prepared.ops, accounts
+
+    def __len__(self) -> int:
+        return len(self._ops)
+
+    @overload
+    def __getitem__(self, i: int) -> InstructionUse: ...
+    @overload
+    def __getitem__(self, i: slice) -> list[InstructionUse]: ...
+    def __getitem__(self, i: int | slice) -> InstructionUse | list[InstructionUse]:
+        if isinstance(i, slice):
+            return [self[k] for k in range(*i.indices(len(self)))]
+        op, a = self._ops[i], self._accounts
+        return InstructionUse(
+            self._names[int(op["section"])], int(op["word"]), int(a.op_issued[i]),
+            int(a.op_busy[i]), _waits(a.op_waits[i]), int(a.op_first[i]), int(a.op_last[i]),
+        )  # fmt: skip
+
+    def __iter__(self) -> Iterator[InstructionUse]:
+        ops, a = self._ops, self._accounts
+        columns = zip(
+            ops["section"].tolist(), ops["word"].tolist(), a.op_issued.tolist(),
+            a.op_busy.tolist(), a.op_waits.tolist(), a.op_first.tolist(), a.op_last.tolist(),
+            strict=True,
+        )  # fmt: skip
+        for section, word, issued, busy, waits, first, last in columns:
+            used = {r: n for r, n in zip(REASONS, waits, strict=True) if n}
+            yield InstructionUse(self._names[section], word, issued, busy, used, first, last)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def _bursts(prepared: Prepared, bursts: NDArray[Any]) -> NDArray[Any]:

@@ -1,0 +1,127 @@
+"""The bulk engine against the step engine: the same of everything, on every legal program."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emulator.lpu.chip import load
+from emulator.lpu.machine import HazardError, Machine
+from emulator.lpu.prepare import prepare
+from isa.program import Program
+from programs.kernel import KernelError
+from programs.registry import find, kernels
+from tests.emulator.lpu.lpu_bursts import BurstPlanner
+from tests.emulator.lpu.lpu_programs import Bench, chip_named, wide
+from tests.emulator.lpu.lpu_random import Planner
+from tests.emulator.lpu.test_lpu_fuzz import program as illegal
+from tests.emulator.lpu.test_lpu_machine import same
+
+SHAPES = {
+    "matmul": {"m": 70, "n": 90, "k": 400},
+    "attention": {"batch": 1, "heads": 2, "kv_heads": 1, "seq": 40, "kv": 72, "head_dim": 32},
+    "swiglu": {"m": 20, "n": 70, "k": 100}, "lstm": {"hidden": 64, "batch": 3},
+}  # fmt: skip
+
+
+def agree(bench: Bench) -> bool:
+    """Both engines do the same with a program; whether the bulk engine did it itself."""
+    built = bench.program()
+    step = Machine(bench.chip, engine="step").run(built, bench.inputs)
+    loaded = Machine(bench.chip).prepare(built)
+    same(step, loaded(bench.inputs))
+    same(step, loaded(mode="timing"), outputs=False)
+    return loaded.timed is not None
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 40))
+def test_single_instructions(seed: int, count: int) -> None:
+    assert agree(Planner(seed).fill(count).bench)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 25))
+def test_bursts(seed: int, count: int) -> None:
+    agree(BurstPlanner(seed).fill(count).bench)
+
+
+def test_bursts_seldom_need_the_step_engine() -> None:
+    done = [agree(BurstPlanner(seed).fill(12).bench) for seed in range(10)]
+    assert sum(done) >= 8
+
+
+@pytest.mark.slow
+def test_ten_thousand_programs() -> None:
+    for seed in range(10_000):
+        agree(BurstPlanner(seed).fill(1 + seed % 25).bench)
+
+
+KERNELS = [
+    (chip, name, dtype)
+    for chip in ("lpu-lp30", "lpu-tsp1")
+    for name in kernels("lpu")
+    for dtype in find(name, "lpu").dtypes(load(chip))
+]
+
+
+@functools.cache
+def built(chip: str, name: str, dtype: str) -> Program:
+    kernel = find(name, "lpu")
+    wanted = SHAPES.get(name, {"rows": 20, "cols": 100})
+    given = {key: str(value) for key, value in wanted.items()}
+    return kernel.build(load(chip), dtype, kernel.resolve(given, None))
+
+
+@pytest.mark.parametrize(("chip", "name", "dtype"), KERNELS)
+def test_kernels(chip: str, name: str, dtype: str) -> None:
+    kernel = find(name, "lpu")
+    wanted = SHAPES.get(name, {"rows": 20, "cols": 100})
+    params = kernel.resolve({key: str(value) for key, value in wanted.items()}, None)
+    try:
+        program = built(chip, name, dtype)
+    except KernelError as error:
+        pytest.skip(str(error))
+    tensors = kernel.encode(dtype, params, kernel.inputs(params, 0)).tensors
+    loaded = Machine(load(chip)).prepare(program)
+    assert loaded.timed is not None
+    same(Machine(load(chip), engine="step").run(program, tensors), loaded(tensors))
+
+
+def test_one_timing_serves_many_inputs() -> None:
+    kernel = find("matmul", "lpu")
+    params = kernel.resolve({"m": "20", "n": "30", "k": "40"}, None)
+    chip = load("lpu-lp30")
+    loaded = Machine(chip).prepare(kernel.build(chip, "int8", params))
+    timed = loaded.timed
+    for seed in range(3):
+        encoded = kernel.encode("int8", params, kernel.inputs(params, seed))
+        result = loaded(encoded.tensors)
+        a, b = (encoded.tensors[name].astype(np.int64) for name in "ab")
+        np.testing.assert_array_equal(result.outputs["c"], a @ b)
+    assert loaded.timed is timed
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32), length=st.integers(2, 25), real=st.booleans())
+def test_faults_are_the_same(seed: int, length: int, real: bool) -> None:
+    chip = chip_named("lpu-lp30") if real else wide()
+    bench = illegal(seed, chip, length if not real else 4)
+    if prepare(bench.program(), chip).faults:
+        return
+    step, bulk = (Machine(chip, engine=engine) for engine in ("step", "bulk"))
+    same(*(m.run(bench.program(), bench.inputs, hazards="warn") for m in (step, bulk)))
+    found = []
+    for machine in (step, bulk):
+        try:
+            found.append(machine.run(bench.program(), bench.inputs))
+        except HazardError as error:
+            found.append([h.message for h in error.hazards])
+    if isinstance(found[0], list):
+        assert found[0] == found[1]
+    else:
+        same(*found)
