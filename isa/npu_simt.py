@@ -1,9 +1,8 @@
 """Rows of SIMT functions: up to 2,048 threads in warps of 32 on one vector sub-core.
 
 Each thread has registers r (32 bits; their number follows from the launch size) and predicates q,
-which start at 0; all share the uniform arguments u (64 bits, 0 where the call passes none). A
-thread whose guard ``when=q0`` or ``when=!q0`` fails does nothing. Behind the last word of a
-function its threads are done.
+which start at 0; all share the uniform arguments u (64 bits). A thread whose guard ``when=q0`` or
+``when=!q0`` fails does nothing. Behind the last word of a function its threads are done.
 
 *Numbers.* fp32 is IEEE 754 with subnormals; a result that is NaN is 0x7fc00000. A number in the
 word becomes one of the operation's type (3 is 3.0 in fp32, 2.5 is 2 in int32); where there is no

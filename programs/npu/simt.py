@@ -38,6 +38,7 @@ class Threads(Words):
     def __init__(self, name: str, *arguments: str, registers: int = 16, threads: int = 0) -> None:
         super().__init__(f"simt.{name}")
         self.arguments, self.threads = arguments, threads
+        self.takes_zero = False  # behind the arguments, see `ub`
         self._named = {a: Reg("u", i) for i, a in enumerate(arguments)}
         self._registers = registers
         self._r = [Reg("r", i) for i in range(registers - 1, -1, -1)]
@@ -50,10 +51,11 @@ class Threads(Words):
 
     @property
     def ub(self) -> Reg:
-        """A base for addresses in UB: an argument that no call passes, and which is 0."""
+        """A base for addresses in UB: one more argument, for which a call passes 0."""
         if len(self.arguments) > 15:
             raise ValueError(f"{self.name}: of 16 arguments none is left to be 0")
-        return Reg("u", 15)
+        self.takes_zero = True
+        return Reg("u", len(self.arguments))
 
     def __call__(self, mnemonic: str, **values: Any) -> None:
         """Append an instruction, under the guard of the block around it."""

@@ -113,6 +113,8 @@ class Core(Code):
         if len(arguments) != len(function.arguments):
             wanted = ", ".join(function.arguments)
             raise ValueError(f"{function.name} takes ({wanted}), not {len(arguments)} arguments")
+        if isinstance(function, Threads) and function.takes_zero:
+            arguments += (0,)
         frame = self.consecutive(len(arguments))
         for register, argument in zip(frame, arguments, strict=True):
             self.mov(register, argument)
