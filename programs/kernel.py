@@ -113,6 +113,8 @@ class Kernel(ABC):
     machine: ClassVar[str]  # chip class: "lpu" or "npu"
     summary: ClassVar[str]  # one line
     params: ClassVar[tuple[Param, ...]]
+    # Whether cycles depend on values (addresses or branches are data), so that timing needs them.
+    timed_by_values: ClassVar[bool] = False
     inputs_doc: ClassVar[Mapping[str, str]]  # input name -> shape in parameter names
     outputs_doc: ClassVar[Mapping[str, str]]
     operand_axes: ClassVar[Mapping[str, int]] = {}  # inputs in the operand format -> block axis
@@ -169,6 +171,10 @@ class Kernel(ABC):
         self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded
     ) -> dict[str, Array]:
         """Results by output name: float32, or int32 for integer sums."""
+
+    def measured(self, outputs: Arrays) -> Mapping[str, int]:
+        """What the kernel itself has measured, by field of the JSON, from decoded outputs."""
+        return {}
 
     @abstractmethod
     def reference(self, params: Params, arrays: Arrays) -> dict[str, Array]:

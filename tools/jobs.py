@@ -98,6 +98,10 @@ class Job(ABC):
     def decode(self, outputs: Arrays, encoded: Encoded) -> dict[str, Array]:
         """Values of every output."""
 
+    def measured(self, values: Arrays) -> Mapping[str, int]:
+        """What the program itself has measured, by field of the JSON."""
+        return {}
+
     @abstractmethod
     def macs(self) -> int | None:
         """Multiply-adds, to judge what a float64 reference costs; None where there is none."""
@@ -226,6 +230,9 @@ class KernelJob(Job):
             self._arrays = {**default, **self._given}
         return self._arrays
 
+    def needs_values(self, mode: str) -> bool:
+        return mode == "full" or self.kernel.timed_by_values
+
     def program(self) -> Program:
         return self.kernel.build(self.chip, str(self.dtype), self.params)
 
@@ -234,6 +241,9 @@ class KernelJob(Job):
 
     def decode(self, outputs: Arrays, encoded: Encoded) -> dict[str, Array]:
         return self.kernel.decode(str(self.dtype), self.params, outputs, encoded)
+
+    def measured(self, values: Arrays) -> Mapping[str, int]:
+        return self.kernel.measured(values) if values else {}
 
     def macs(self) -> int:
         return self.kernel.macs(self.params)

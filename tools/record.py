@@ -90,6 +90,9 @@ class Run(_Record):
     program_sha256: str = Field(description="digest of words, tensors and chip name")
     speed_of_light: dict[str, float] = Field(description="share of each peak that was used, 0 to 1")
     phases: dict[str, int] = Field(description="named cycle counts such as fill and drain")
+    chain_cycles: int | None = Field(
+        description="ub_load with values: cycles of its chain by its own counter; else null"
+    )
     scales: dict[str, float] = Field(description="scale of each input that was quantised with one")
     instructions: int = Field(description="instructions issued")
     seed: int = Field(description="seed of the default inputs")

@@ -92,6 +92,10 @@ def phases(report: RunReport) -> Section:
         for name, cycles in report.result.phases.items()
         if cycles
     ]
+    rows += [
+        [name.removesuffix("_cycles"), count(cycles), "counted by the kernel itself"]
+        for name, cycles in report.measured.items()
+    ]
     return [table(["Phases", "cycles", ""], indent(rows), left=(0, 2))] if rows else []
 
 

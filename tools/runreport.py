@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ class RunReport:
     wall_s: float
     peak_rss_bytes: int
     accumulate: str | None = None
+    measured: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def cycles(self) -> int:
@@ -86,6 +87,7 @@ class RunReport:
                 "program_sha256": self.program.sha256,
                 "speed_of_light": dict(result.speed_of_light),
                 "phases": dict(result.phases),
+                "chain_cycles": self.measured.get("chain_cycles"),
                 "scales": dict(self.scales),
                 "instructions": self.instructions,
                 "seed": self.seed,

@@ -65,6 +65,7 @@ def execute_job(
         accuracy=_accuracy(job, request, values, encoded),
         wall_s=wall_s,
         peak_rss_bytes=peak_rss_bytes(),
+        measured=job.measured(values),
     )
 
 

@@ -182,7 +182,7 @@ def test_html_is_one_static_table() -> None:
 # The fields of schema 1. A change here is a change of the schema: docs/json.md says what to do.
 RUN_FIELDS = (
     "schema kernel chip dtype shape mode cycles clock_hz time_s launch_s bound units memory"
-    " accuracy host program_sha256 speed_of_light phases scales instructions seed"
+    " accuracy host program_sha256 speed_of_light phases chain_cycles scales instructions seed"
     " accumulate hazards"
 )
 UNIT_FIELDS = "name count busy waits idle"
