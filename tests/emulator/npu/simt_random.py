@@ -103,6 +103,8 @@ class Writer:
                  offset=4 * i)  # fmt: skip
         code("tld", space="gm", width="b64", dst=Reg("r", 8), base=U["table"], index=TEMP,
              offset=40)  # fmt: skip
+        for i in range(PREDICATES):  # about half of the threads have it
+            code("tcmp", cond="lt", type="int32", dst=Reg("q", i), a=Reg("r", i), b=Reg("r", i + 4))
         for space, base in (("gm", U["own"]), ("ub", U["zero"])):
             for i in range(4):
                 code("tst", space=space, width="b128", src=Reg("r", i), base=base, index=OWN,
@@ -138,7 +140,7 @@ class Writer:
     def _statement(self) -> None:
         kinds: list[tuple[int, Callable[[], None]]] = [
             (10, self._plain), (4, self._memory), (2, self._atomic),
-            (3 if self.depth < 3 else 0, self._branch), (2 if self.depth < 3 else 0, self._loop),
+            (4 if self.depth < 3 else 0, self._branch), (2 if self.depth < 3 else 0, self._loop),
             (2 if self.uniform else 0, self._exchange), (1, self._cycle),
             (1 if self.depth == 0 else 0, self._exit),
         ]  # fmt: skip
