@@ -53,25 +53,29 @@ class RowTile:
     y_pitch: int
     depth: int  # tiles in UB at once
     blocks: int
+    chunk: int = LANES  # elements that a function takes at once
 
     @property
     def full(self) -> int:
-        """Whole registers of a row."""
-        return self.cols // LANES
+        """Whole chunks of a row."""
+        return self.cols // self.chunk
 
     @property
     def tail(self) -> int:
-        """Elements in the last register if it is not whole."""
-        return self.cols % LANES
+        """Elements in the last chunk if it is not whole."""
+        return self.cols % self.chunk
 
 
-def row_tile(chip: NpuChip, x: str, y: str, rows: int, cols: int, constant: int) -> RowTile:
-    """The tile for rows of dtype x and y; `constant` bytes of UB are taken."""
-    registers = up(cols, LANES)
-    x_pitch, y_pitch = registers * lanes_bytes(x), registers * lanes_bytes(y)
+def row_tile(
+    chip: NpuChip, x: str, y: str, rows: int, cols: int, constant: int, chunk: int = LANES,
+    more: int = 0,
+) -> RowTile:  # fmt: skip
+    """The tile for rows of dtype x and y; `constant` bytes of UB are taken, `more` per row."""
+    padded = up(cols, chunk) * chunk
+    x_pitch, y_pitch = lanes_bytes(x, padded), lanes_bytes(y, padded)
     per_worker = up(rows, chip.vectors)
     room = int(chip.vector.ub) - constant - 1024
-    row = x_pitch + y_pitch + 4
+    row = x_pitch + y_pitch + 4 + more
     for depth in (2, 1):
         fit = room // (depth * row)
         if fit >= 1:
@@ -81,13 +85,14 @@ def row_tile(chip: NpuChip, x: str, y: str, rows: int, cols: int, constant: int)
             f"{chip.name}: a row of {cols:,} columns needs {row + constant + 1024:,} bytes of UB,"
             f" it has {int(chip.vector.ub):,}"
         )
-    most = min(fit, max(TILE // y_pitch, 1), per_worker)
+    most = min(fit, max(TILE // max(x_pitch, y_pitch), 1), per_worker)
     if most > TOGETHER:
         most -= most % TOGETHER
     size = up(per_worker, up(per_worker, most))
     if size > TOGETHER and up(size, TOGETHER) * TOGETHER <= fit:
         size = up(size, TOGETHER) * TOGETHER
-    return RowTile(size, cols, x_pitch, y_pitch, depth, min(chip.vectors, up(rows, size)))
+    return RowTile(size, cols, x_pitch, y_pitch, depth, min(chip.vectors, up(rows, size)),
+                   chunk)  # fmt: skip
 
 
 class RowsFunction:

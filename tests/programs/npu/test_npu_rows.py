@@ -1,4 +1,4 @@
-"""softmax, norms and add on the NPU against float64, for any shape and format."""
+"""softmax, norms, gelu and add on the NPU against float64, for any shape and format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from programs.encoding import rounded
 from programs.kernel import KernelError
 from programs.registry import kernels
 
-ROWS = ("softmax", "rmsnorm", "layernorm", "add")
+ROWS = ("softmax", "rmsnorm", "layernorm", "gelu", "add")
 CHIPS = {name: load(f"npu-{name}") for name in ("tiny", "950pr", "950dt", "910b")}
 
 
@@ -60,6 +60,24 @@ def test_add_is_exact() -> None:
     )
     got = kernel.decode("fp32", params, result.outputs, encoded)["c"]
     assert np.array_equal(got, arrays["a"] + arrays["b"])
+
+
+def test_gelu_is_within_its_bound() -> None:
+    kernel = kernels("npu")["gelu"]
+    x = np.concatenate([np.linspace(-14, 14, 40000), [0.0, -0.0, 1e-30, 1e30, -1e30, np.inf]])
+    x = np.append(x, np.zeros(-len(x) % 64)).astype(np.float32).reshape(-1, 64)
+    params = kernel.resolve({}, {"x": x})
+    encoded = kernel.encode("fp32", params, {"x": x})
+    made = kernel.build(CHIPS["950pr"], "fp32", params)
+    result = Machine(CHIPS["950pr"]).run(made, encoded.tensors)
+    got = kernel.decode("fp32", params, result.outputs, encoded)["y"]
+    finite = np.isfinite(x)
+    expected = kernel.reference(params, {"x": np.where(finite, x, 0)})["y"]
+    error = np.abs(np.where(finite, got, 0) - expected) / np.maximum(
+        1, np.abs(np.where(finite, x, 0))
+    )
+    assert error.max() < 1.2e-7
+    assert (got[~finite] == np.inf).all()
 
 
 def timed(name: str, **given_: Any) -> Result:
