@@ -10,6 +10,7 @@ from isa.npu import BITS_OF
 from programs.kernel import KernelError
 
 BLOCK = 32  # elements of k that share a scale
+SMALL = 64 * 64  # elements of a tile whose loads into L0 are mostly overhead unless k is deep
 SCALE_SPAN = 4096  # most k whose scales are loaded at once: rows of 128 bytes
 
 
@@ -131,7 +132,7 @@ def _tiles(chip: NpuChip, dtype: str, m: int, n: int, k: int) -> Iterator[tuple[
         for tn in sizes:
             if (tm > 16 and tm >= 2 * m) or (tn > 16 and tn >= 2 * n):
                 continue
-            for depth in (2, 1):
+            for depth in (16, 8, 4, 2, 1) if tm * tn <= SMALL else (2, 1):
                 if unit * depth < 2 * k or depth == 1:
                     yield tm, tn, unit * depth
 
@@ -184,7 +185,7 @@ def _with_steps(
 
 
 def estimate(chip: NpuChip, dtype: str, t: Tiling) -> float:
-    """Cycles of the slowest core if the slowest pipe bounds it: a rule of thumb for choosing."""
+    """Cycles if the slowest pipe of a core or HBM bounds it: a rule of thumb for choosing."""
     cube = chip.cube
     m, n = min(t.tm, t.m), min(t.tn, t.n)
     steps = up(t.k, t.tk)
@@ -196,7 +197,22 @@ def estimate(chip: NpuChip, dtype: str, t: Tiling) -> float:
     # A piece of a row of B shorter than an L2 line costs some more.
     width = t.bytes(n) + (chip.l2.partial_line if t.bytes(n) < chip.l2.line else 0)
     moved = (m * t.bytes(t.k) + t.k * width) / chip.dma.gm_l1
-    tile = max(steps * (ideal + start), steps * load, moved, m * n * 4 / cube.l0c_gm)
+    moved += 2 * up(t.k, t.step) * chip.dma.overhead
+    out = m * n * 4 / cube.l0c_gm + cube.fix_overhead
+    tile = max(steps * (ideal + start), steps * load, moved, out)
     tiles = up(up(t.m, t.tm), t.rows) * up(up(t.n, t.tn), t.cols)
-    first = t.step * (t.bytes(m) + t.bytes(n)) / chip.dma.gm_l1 + m * n * 4 / cube.l0c_gm
-    return tiles * tile + first
+    first = t.step * (t.bytes(m) + t.bytes(n)) / chip.dma.gm_l1 + out
+    core, hbm = tiles * tile, _hbm(chip, t)
+    # The shorter of two that overlap is not hidden to its last cycle.
+    return max(core, hbm) + min(core, hbm) / 8 + first
+
+
+def _hbm(chip: NpuChip, t: Tiling) -> float:
+    """Cycles of HBM: A comes again for every column of tiles of a block, and B for every row of
+    them, unless L2 keeps them meanwhile."""
+    rows, cols = min(t.rows * t.tm, t.m), min(t.cols * t.tn, t.n)  # that all work on at a time
+    a, b, capacity = rows * t.bytes(t.k), t.k * t.bytes(cols), chip.l2.capacity
+    a_times = 1 if a + b <= capacity else up(t.block_n, t.tn)
+    b_times = 1 if a + t.k * t.bytes(t.n) + 4 * rows * t.n <= capacity else up(t.block_m, t.tm)
+    moved = a_times * t.m * t.bytes(t.k) + b_times * t.k * t.bytes(t.n) + 4 * t.m * t.n
+    return moved * chip.clock / chip.hbm.bandwidth

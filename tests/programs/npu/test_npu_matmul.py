@@ -104,6 +104,47 @@ def test_gemv_waits_for_hbm() -> None:
     assert pr.bound == "hbm"
 
 
+@pytest.mark.parametrize("dtype", ["mxfp8", "fp16"])
+@pytest.mark.parametrize("m", [1, 48])
+def test_few_rows_stream_at_the_rate_of_hbm(dtype: str, m: int) -> None:
+    """All cores share the columns; k is not split, so that sums keep their order."""
+    chip = load("npu-950pr")
+    result = timed(dtype, m=m, n=8192, k=4096)
+    least = result.memory["hbm"].read_bytes * chip.clock / chip.hbm.bandwidth
+    assert least >= 0.8 * result.cycles
+
+
+def test_blocks_are_chosen_for_l2() -> None:
+    """B is as large as L2: blocks that read it again for each of eight rows of tiles would wait."""
+    chip = load("npu-950pr")
+    result = timed("fp16", m=2040, n=8192, k=8100)
+    assert 2040 * 8192 * 8100 / chip.peak_macs("fp16") >= 0.9 * result.cycles
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["int8", "mxfp8"])
+@settings(max_examples=60, deadline=None)
+@given(m=st.integers(1, 500), n=st.integers(1, 500), k=st.integers(1, 500))
+def test_any_size_on_a_real_chip(dtype: str, m: int, n: int, k: int) -> None:
+    check(dtype, "npu-950pr", m=m, n=n, k=k)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["int8", "mxfp8"])
+def test_large_ragged_values(dtype: str) -> None:
+    params = KERNEL.resolve({"m": 2040, "n": 8192, "k": 8100})
+    chip = load("npu-950pr")
+    encoded = KERNEL.encode(dtype, params, KERNEL.inputs(params, 7))
+    result = Machine(chip).run(KERNEL.build(chip, dtype, params), encoded.tensors)
+    got = KERNEL.decode(dtype, params, result.outputs, encoded)["c"]
+    rows = slice(0, None, 97)  # whole rows, so that every core's columns are seen
+    codes = dict(encoded.tensors)
+    codes["a"] = codes["a"][rows]
+    if "a.scale" in codes:
+        codes["a.scale"] = codes["a.scale"][rows]
+    assert np.array_equal(got[rows], expected(dtype, codes))
+
+
 def test_parameters() -> None:
     assert KERNEL.resolve({"tile": "256x128x64"})["tile"] == "256x128x64"
     with pytest.raises(KernelError, match="tile is MxNxK, such as 256x256x64, not '256x'"):
