@@ -38,6 +38,7 @@ PRESIL_CLONES static void presil_row_stats(
         double squares[8] = {0}, unit[8] = {none, none, none, none, none, none, none, none};
         ptrdiff_t k = 0;
         for (; k + 8 <= K; k += 8)
+            PRESIL_ROLLED
             for (ptrdiff_t j = 0; j < 8; j++) {
                 double v = a[k + j], w = presil_unit(v);
                 squares[j] += v * v;
