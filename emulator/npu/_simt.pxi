@@ -100,18 +100,40 @@ cdef void memory_word(
     Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask, int64_t time) noexcept nogil:
     cdef Simt* f = s.simt
     cdef uint64_t[LANES] at
-    cdef Score* score
-    cdef int passes, beats = 0, i
+    cdef uint64_t first = 0
+    cdef int passes, beats = 0
+    cdef bint row = o.code != OP_TATOM and in_a_row(f, warp, o, mask, &first)
+    row = row and not first & <uint64_t> (o.size - 1)
+    if row and o.takes == TAKES_MEMORY and global_row_of_lanes(m, s, warp, o, first):
+        begin_access(f, o, warp, time)
+        lines_of_row(&f.lsu, first, LANES * o.size)
+        start_access(m, s)
+        return
+    if row and o.takes == TAKES_UB and ub_row_of_lanes(m, s, warp, o, first):
+        passes = beats = (LANES + m.simt_spec.ub_lanes - 1) // m.simt_spec.ub_lanes
+        ub_time(f, o, warp, time, passes, beats)
+        return
     if addresses(f, warp, o, mask, at):
         misaligned(m, s, warp, o, mask, at)
         return
     if o.takes == TAKES_MEMORY:
-        to_memory(m, s, o, warp, mask, at, time, f.end)
+        begin_access(f, o, warp, time)
+        lines_of_lanes(&f.lsu, o, mask, at)
+        start_access(m, s)
         global_values(m, s, warp, o, mask, at)
         return
     if not ub_bounds(m, s, warp, o, mask, at):
         return
     passes = ub_passes(m, o, mask, at, &beats)
+    ub_time(f, o, warp, time, passes, beats)
+    if m.values:
+        ub_values(m, s, warp, o, mask, at)
+
+
+cdef void ub_time(Simt* f, const Uop* o, int warp, int64_t time, int passes, int beats) noexcept nogil:
+    """UB is busy for the passes; what is loaded is there after the last."""
+    cdef Score* score
+    cdef int i
     f.busy_until[TAKES_UB] = time + passes
     f.busy_why[TAKES_UB] = W_CONFLICT if passes > beats else W_UB
     if o.dst >= 0:
@@ -120,8 +142,6 @@ cdef void memory_word(
             score[i].ready, score[i].why = time + o.latency + passes - 1, W_UB
             score[i].late = passes - beats
     f.last = max(f.last, time + o.latency + passes - 1)
-    if m.values:
-        ub_values(m, s, warp, o, mask, at)
 
 
 # ---- launch and end ------------------------------------------------------------------------------
@@ -228,7 +248,10 @@ cdef void launch(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept 
     for i in range(16):
         f.u[i] = q.x[i] if i < o.count else 0
     for i in range(m.simt_spec.schedulers):
-        f.issued[i], f.turn[i], f.eligible[i] = m.now - 1, 0, 0
+        f.issued[i], f.turn[i], f.mine[i] = m.now - 1, 0, 0
+    f.eligible = 0
+    for i in range(WARPS):
+        f.mine[i % m.simt_spec.schedulers] |= <uint64_t> 1 << i
     f.interval = f.first_interval = new_interval(m, s)
     for i in range(f.warps):
         memset(&f.warp[i], 0, sizeof(Warp))
@@ -255,11 +278,8 @@ cdef int64_t next_window(Simt* f) noexcept nogil:
     cdef int64_t soonest = NEVER
     cdef uint64_t parked = f.parked
     cdef int i
-    if f.waiting or f.lsu.next < f.lsu.count:
+    if f.waiting or f.lsu.next < f.lsu.count or f.eligible:
         return f.end
-    for i in range(SCHEDULERS):
-        if f.eligible[i]:
-            return f.end
     while parked:
         i = __builtin_ctzll(parked)
         parked &= parked - 1
@@ -290,7 +310,7 @@ cdef void simt_window(Machine* m, Sub* s, Pipe* p) noexcept nogil:
         if f.warp[i].ready < f.end:
             f.parked &= ~(<uint64_t> 1 << i)
             f.warp[i].ready = max(f.warp[i].ready, start)
-            wake_warp(m, f, i)
+            wake_warp(f, i)
     time = next_chance(m, f, start)
     while time < f.end and not m.stop:
         f.time = m.now = time

@@ -256,18 +256,28 @@ cdef void memory_unit(Machine* m, Sub* s, int64_t end) noexcept nogil:
     f.busy_until[TAKES_MEMORY] = u.at if u.next == u.count else max(u.at, end)
 
 
-cdef void to_memory(Machine* m, Sub* s, const Uop* o, int warp, uint32_t mask, const uint64_t* at,
-                    int64_t time, int64_t end) noexcept nogil:
-    """Hand an access to the memory unit, gathered into lines."""
-    cdef Simt* f = s.simt
+cdef void begin_access(Simt* f, const Uop* o, int warp, int64_t time) noexcept nogil:
+    """The memory unit takes an access; its lines follow."""
     cdef Lsu* u = &f.lsu
-    cdef int i, k, add = o.size
-    cdef uint64_t line
     u.count = u.next = 0
     u.kind = ASK_FILL if o.code == OP_TLD else ASK_WRITE if o.code == OP_TST else ASK_ATOMIC
     u.warp, u.reg, u.regs, u.cache, u.at = warp, o.dst, o.regs, o.cache, time
-    if u.kind == ASK_ATOMIC:
-        add = 1
+
+
+cdef void lines_of_row(Lsu* u, uint64_t first, int size) noexcept nogil:
+    """The lines of bytes that follow one another."""
+    cdef uint64_t line
+    for line in range(first // SECTOR, (first + size - 1) // SECTOR + 1):
+        u.line[u.count] = line
+        u.bytes[u.count] = <int32_t> (min((line + 1) * SECTOR, first + size)
+                                      - max(line * SECTOR, first))
+        u.count += 1
+
+
+cdef void lines_of_lanes(Lsu* u, const Uop* o, uint32_t mask, const uint64_t* at) noexcept nogil:
+    """The lines of any lanes, in the order of the first lane of each."""
+    cdef int i, k, add = 1 if u.kind == ASK_ATOMIC else o.size
+    cdef uint64_t line
     for i in range(LANES):
         if not mask >> i & 1:
             continue
@@ -282,15 +292,18 @@ cdef void to_memory(Machine* m, Sub* s, const Uop* o, int warp, uint32_t mask, c
         u.bytes[k] += add
     for i in range(u.count if u.kind == ASK_WRITE else 0):
         u.bytes[i] = min(u.bytes[i], SECTOR)
-    if o.dst >= 0:
-        expect(f, warp, o.dst, o.regs, u.count, time, W_MEMORY)
-    memory_unit(m, s, end)
 
 
-cdef void expect(Simt* f, int warp, int reg, int regs, int answers, int64_t time, int why) noexcept nogil:
-    """Registers that as many answers of memory will fill."""
-    cdef Score* score = &f.score[warp * (QS + f.registers) + QS + reg]
+cdef void expect(Simt* f, const Lsu* u) noexcept nogil:
+    """Registers that as many answers of memory will fill as there are lines."""
+    cdef Score* score = &f.score[u.warp * (QS + f.registers) + QS + u.reg]
     cdef int i
-    for i in range(regs):
-        score[i].ready, score[i].late = time + 1, 0
-        score[i].pending, score[i].why = answers, why
+    for i in range(u.regs):
+        score[i].ready, score[i].late = u.at + 1, 0
+        score[i].pending, score[i].why = u.count, W_MEMORY
+
+
+cdef void start_access(Machine* m, Sub* s) noexcept nogil:
+    if s.simt.lsu.reg >= 0:
+        expect(s.simt, &s.simt.lsu)
+    memory_unit(m, s, s.simt.end)

@@ -58,6 +58,7 @@ cdef void release(Machine* m, Sub* s, int64_t time) noexcept nogil:
     cdef Warp* w
     cdef int i
     f.arrived = 0
+    f.last = max(f.last, time + m.simt_spec.barrier)
     f.interval = new_interval(m, s)
     for i in range(f.warps):
         w = &f.warp[i]

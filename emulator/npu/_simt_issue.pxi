@@ -12,8 +12,8 @@ cdef void next_word(Machine* m, Simt* f, int warp) noexcept nogil:
     cdef const Uop* o = &f.uops[w.pc]
     cdef const Score* scores = f.score + warp * (QS + f.registers)
     cdef const Score* score
-    cdef int i, k = warp % m.simt_spec.schedulers
-    cdef uint64_t bit = <uint64_t> 1 << (warp // m.simt_spec.schedulers)
+    cdef int i
+    cdef uint64_t bit = <uint64_t> 1 << warp
     w.ready, w.why, w.late = w.base, w.base_why, 0
     w.state = WARP_READY
     for i in range(o.sources):
@@ -24,18 +24,18 @@ cdef void next_word(Machine* m, Simt* f, int warp) noexcept nogil:
         if score.ready > w.ready:
             w.ready, w.why, w.late = score.ready, score.why, score.late
     for i in range(TAKES):
-        f.next_takes[k][i] &= ~bit
-    f.next_takes[k][o.takes] |= bit
+        f.next_takes[i] &= ~bit
+    f.next_takes[o.takes] |= bit
     if w.ready < f.end:
-        wake_warp(m, f, warp)
+        wake_warp(f, warp)
     else:
-        f.parked |= <uint64_t> 1 << warp
+        f.parked |= bit
 
 
-cdef inline void wake_warp(Machine* m, Simt* f, int warp) noexcept nogil:
+cdef inline void wake_warp(Simt* f, int warp) noexcept nogil:
     """The warp becomes eligible at its time, which lies in the window."""
-    cdef int k = warp % m.simt_spec.schedulers, at = <int> (f.warp[warp].ready % RING)
-    f.wake[at][k] |= <uint64_t> 1 << (warp // m.simt_spec.schedulers)
+    cdef int at = <int> (f.warp[warp].ready % RING)
+    f.wake[at] |= <uint64_t> 1 << warp
     f.wakes[at >> 6] |= <uint64_t> 1 << (at & 63)
 
 
@@ -81,7 +81,7 @@ cdef void account_issue(
     stalls[unit] += time - w.ready
 
 
-cdef void issue_warp(Machine* m, Sub* s, int warp, int64_t time) noexcept nogil:
+cdef void issue_warp(Machine* m, Sub* s, int warp, int scheduler, int64_t time) noexcept nogil:
     """One word of a warp: when, then what."""
     cdef Simt* f = s.simt
     cdef Warp* w = &f.warp[warp]
@@ -91,7 +91,7 @@ cdef void issue_warp(Machine* m, Sub* s, int warp, int64_t time) noexcept nogil:
     if m.steps > MOST_STEPS:
         fault(m, FAULT_STEPS, s, o.row, -1, MOST_STEPS, 0, 0)
         return
-    account_issue(m, f, w, o, warp % m.simt_spec.schedulers, time)
+    account_issue(m, f, w, o, scheduler, time)
     used(m, o.row, 1)
     w.issued = time
     f.last = max(f.last, time + 1)
@@ -105,7 +105,7 @@ cdef void issue_warp(Machine* m, Sub* s, int warp, int64_t time) noexcept nogil:
         w.base, w.base_why = time + 1, W_FIXED
         w.pc += 1
         if mask and o.takes == TAKES_SPECIAL:
-            f.special_until[warp % m.simt_spec.schedulers] = time + o.interval
+            f.special_until[scheduler] = time + o.interval
         if not mask:
             pass
         elif o.takes == TAKES_MEMORY or o.takes == TAKES_UB:
@@ -120,53 +120,55 @@ cdef void issue_warp(Machine* m, Sub* s, int warp, int64_t time) noexcept nogil:
 cdef inline int pick_warp(uint64_t eligible, int32_t* turn) noexcept nogil:
     """Round robin: the first eligible warp from `turn` on, and the turn goes to the one behind."""
     cdef uint64_t behind = eligible & (~<uint64_t> 0 << turn[0])
-    cdef int slot = __builtin_ctzll(behind if behind else eligible)
-    turn[0] = (slot + 1) & 63
-    return slot
+    cdef int warp = __builtin_ctzll(behind if behind else eligible)
+    turn[0] = (warp + 1) & 63
+    return warp
 
 
 cdef int64_t next_chance(Machine* m, Simt* f, int64_t time) noexcept nogil:
     """The first cycle from `time` on in which some warp may issue."""
-    cdef int64_t soonest = next_wake(f, time)
+    cdef int64_t soonest
     cdef int k
-    cdef uint64_t c
-    for k in range(m.simt_spec.schedulers):
-        c = f.eligible[k]
-        if not c:
-            continue
-        if c & f.next_takes[k][TAKES_NOTHING]:
-            return time
-        if c & f.next_takes[k][TAKES_MEMORY]:
-            soonest = min(soonest, max(time, f.busy_until[TAKES_MEMORY]))
-        if c & f.next_takes[k][TAKES_UB]:
-            soonest = min(soonest, max(time, f.busy_until[TAKES_UB]))
-        if c & f.next_takes[k][TAKES_SPECIAL]:
-            soonest = min(soonest, max(time, f.special_until[k]))
+    cdef uint64_t c = f.eligible
+    if not c:
+        return next_wake(f, time)
+    if c & f.next_takes[TAKES_NOTHING]:
+        return time
+    soonest = next_wake(f, time)
+    if c & f.next_takes[TAKES_MEMORY]:
+        soonest = min(soonest, max(time, f.busy_until[TAKES_MEMORY]))
+    if c & f.next_takes[TAKES_UB]:
+        soonest = min(soonest, max(time, f.busy_until[TAKES_UB]))
+    if c & f.next_takes[TAKES_SPECIAL]:
+        for k in range(m.simt_spec.schedulers):
+            if c & f.next_takes[TAKES_SPECIAL] & f.mine[k]:
+                soonest = min(soonest, max(time, f.special_until[k]))
     return soonest
 
 
 cdef void issue_cycle(Machine* m, Sub* s, int64_t time) noexcept nogil:
     """Each scheduler issues one word if it can; the first choice goes round."""
     cdef Simt* f = s.simt
-    cdef int count = m.simt_spec.schedulers, i, k, slot, at = <int> (time % RING)
+    cdef int count = m.simt_spec.schedulers, i, k, warp, at = <int> (time % RING)
     cdef uint64_t c
-    if f.wakes[at >> 6] >> (at & 63) & 1:
+    if f.wake[at]:
         f.wakes[at >> 6] &= ~(<uint64_t> 1 << (at & 63))
-        for k in range(count):
-            f.eligible[k] |= f.wake[at][k]
-            f.wake[at][k] = 0
+        f.eligible |= f.wake[at]
+        f.wake[at] = 0
     for i in range(count):
         k = <int> ((time + i) % count)
-        c = f.eligible[k]
+        c = f.eligible & f.mine[k]
+        if not c:
+            continue
         if f.busy_until[TAKES_MEMORY] > time:
-            c &= ~f.next_takes[k][TAKES_MEMORY]
+            c &= ~f.next_takes[TAKES_MEMORY]
         if f.busy_until[TAKES_UB] > time:
-            c &= ~f.next_takes[k][TAKES_UB]
+            c &= ~f.next_takes[TAKES_UB]
         if f.special_until[k] > time:
-            c &= ~f.next_takes[k][TAKES_SPECIAL]
+            c &= ~f.next_takes[TAKES_SPECIAL]
         if c:
-            slot = pick_warp(c, &f.turn[k])
-            f.eligible[k] &= ~(<uint64_t> 1 << slot)
-            issue_warp(m, s, slot * count + k, time)
+            warp = pick_warp(c, &f.turn[k])
+            f.eligible &= ~(<uint64_t> 1 << warp)
+            issue_warp(m, s, warp, k, time)
             if m.stop:
                 return

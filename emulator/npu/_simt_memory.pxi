@@ -3,15 +3,29 @@
 cdef void thread_fault(
     Machine* m, Sub* s, int kind, int row, int thread, int64_t a, int64_t b,
     int64_t c) noexcept nogil:
-    """A fault of one thread, at the function's own time."""
-    cdef int64_t now = m.now
-    m.now, m.thread = s.simt.time, thread + 1
+    """A fault of one thread."""
+    m.thread = thread + 1
     fault(m, kind, s, row, -1, a, b, c)
-    m.now, m.thread = now, 0
+    m.thread = 0
+
+
+cdef bint in_a_row(const Simt* f, int warp, const Uop* o, uint32_t mask, uint64_t* first) noexcept nogil:
+    """Whether all lanes take part and touch bytes one after another, from `first` on."""
+    cdef const uint32_t* r
+    cdef uint32_t off = 0, start
+    cdef int i
+    if mask != 0xffffffffu or o.index < 0:
+        return False
+    r = f.r + (warp * f.registers + o.index) * LANES
+    start = r[0]
+    for i in range(LANES):
+        off |= r[i] - start - <uint32_t> (i * o.size)
+    first[0] = <uint64_t> (f.u[o.base] + o.offset) + start
+    return off == 0 and start < 0xfffff000u
 
 
 cdef uint64_t addresses(const Simt* f, int warp, const Uop* o, uint32_t mask, uint64_t* at) noexcept nogil:
-    """Where each lane goes; the result has bits in common with none that is misaligned."""
+    """Where each lane goes; the result is 0 where all addresses are multiples of the size."""
     cdef uint64_t first = <uint64_t> (f.u[o.base] + o.offset), odd = 0
     cdef const uint32_t* r
     cdef int i
@@ -25,15 +39,6 @@ cdef uint64_t addresses(const Simt* f, int warp, const Uop* o, uint32_t mask, ui
     for i in range(LANES):
         odd |= at[i] if mask >> i & 1 else 0
     return odd & <uint64_t> (o.size - 1)
-
-
-cdef inline bint in_a_row(const uint64_t* at, int size) noexcept nogil:
-    """Whether the lanes touch bytes one after another."""
-    cdef uint64_t off = 0
-    cdef int i
-    for i in range(LANES):
-        off |= at[i] - at[0] - <uint64_t> (i * size)
-    return off == 0
 
 
 cdef void misaligned(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask,
@@ -81,6 +86,31 @@ cdef int ub_passes(Machine* m, const Uop* o, uint32_t mask, const uint64_t* at, 
         beats[0] += worst > 0
         i += width
     return passes
+
+
+cdef bint ub_row_of_lanes(Machine* m, Sub* s, int warp, const Uop* o, uint64_t first) noexcept nogil:
+    """As `global_row_of_lanes`, in UB."""
+    cdef Simt* f = s.simt
+    cdef Space* ub = &s.spaces[SPACE_UB]
+    cdef bint load = o.code == OP_TLD
+    cdef uint64_t* bits = f.ub_read if load else f.ub_written
+    cdef uint64_t word = first >> 2
+    cdef int i
+    if first + LANES * <uint64_t> o.size > <uint64_t> f.ub_size or o.size != 4:
+        return False
+    if m.values:
+        if load and memchr(ub.valid + first, 0, 4 * LANES) != NULL:
+            return False
+        if not stamp_row(f.ub_writer + word, f.ub_reader + word, mark_of(f, o, warp), load):
+            return False
+        if load:
+            memcpy(f.r + (warp * f.registers + o.dst) * LANES, ub.data + first, 4 * LANES)
+        else:
+            memset(ub.valid + first, 1, 4 * LANES)
+            memcpy(ub.data + first, f.r + (warp * f.registers + o.src) * LANES, 4 * LANES)
+    for i in range(LANES):
+        bits[(word + i) >> 6] |= <uint64_t> 1 << ((word + i) & 63)
+    return True
 
 
 cdef bint ub_bounds(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask,
@@ -175,14 +205,14 @@ cdef void ub_values(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask,
                     const uint64_t* at) noexcept nogil:
     cdef Simt* f = s.simt
     cdef Space* ub = &s.spaces[SPACE_UB]
-    cdef uint64_t mark = <uint64_t> f.interval << 32 | <uint64_t> o.row << 11 | <uint64_t> warp << 5
+    cdef uint64_t mark = mark_of(f, o, warp)
     cdef int i
-    if o.code == OP_TATOM:
-        mark |= STAMP_MORE
     for i in range(LANES):
         if mask >> i & 1:
+            m.thread = warp * LANES + i + 1
             stamp(m, s, f.ub_writer, f.ub_reader, <int64_t> at[i], o.size, mark, kind_of(o),
                   SPACE_UB, <int64_t> at[i])
+            m.thread = 0
             lane_value(m, s, warp, o, i, ub.data + at[i], ub.valid + at[i], SPACE_UB,
                        <int64_t> at[i])
             if m.stop:
@@ -203,18 +233,38 @@ cdef Tensor* lane_tensor(Machine* m, Sub* s, int warp, const Uop* o, int lane, u
     return t
 
 
-cdef bint whole_row(Machine* m, Sub* s, int warp, const Uop* o, const uint64_t* at) noexcept nogil:
+cdef bint global_row_of_lanes(
+    Machine* m, Sub* s, int warp, const Uop* o, uint64_t first) noexcept nogil:
     """All lanes' 4-byte elements one after another in one tensor, moved at once; False: they are
     not, or there is something to say about them."""
     cdef Simt* f = s.simt
-    cdef Tensor* t = global_tensor(m, at[0])
-    cdef int64_t off
-    if t == NULL or at[0] + 4 * LANES > t.base + <uint64_t> t.size or t.writable:
+    cdef Tensor* t = global_tensor(m, first)
+    cdef int64_t off, size = LANES * o.size, granule
+    cdef bint load = o.code == OP_TLD
+    if t == NULL or first + <uint64_t> size > t.base + <uint64_t> t.size:
         return False
-    off = <int64_t> (at[0] - t.base)
-    if o.code != OP_TLD or (t.valid != NULL and memchr(t.valid + off, 0, 4 * LANES) != NULL):
+    if not load and not t.writable:
         return False
-    memcpy(f.r + (warp * f.registers + o.dst) * LANES, t.data + off, 4 * LANES)
+    if not m.values:
+        return True
+    if o.size != 4:
+        return False
+    off = <int64_t> (first - t.base)
+    if load and t.valid != NULL and memchr(t.valid + off, 0, size) != NULL:
+        return False
+    if t.writable:
+        for granule in range(off // GRANULE, (off + size - 1) // GRANULE + 1):
+            if t.last_write[granule] >= 0 or (not load and t.last_read[granule] >= 0):
+                return False
+        if not tensor_stamps(m, t) or not stamp_row(
+                t.simt_write + (off >> 2), t.simt_read + (off >> 2), mark_of(f, o, warp), load):
+            return False
+    if load:
+        memcpy(f.r + (warp * f.registers + o.dst) * LANES, t.data + off, size)
+        return True
+    if t.valid != NULL:
+        memset(t.valid + off, 1, size)
+    memcpy(t.data + off, f.r + (warp * f.registers + o.src) * LANES, size)
     return True
 
 
@@ -222,15 +272,10 @@ cdef void global_values(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mas
                         const uint64_t* at) noexcept nogil:
     """Bounds of every lane; with values, poison, races and the values too."""
     cdef Simt* f = s.simt
-    cdef uint64_t mark = <uint64_t> f.interval << 32 | <uint64_t> o.row << 11 | <uint64_t> warp << 5
+    cdef uint64_t mark = mark_of(f, o, warp)
     cdef Tensor* t = NULL
     cdef int64_t off
     cdef int i
-    if o.code == OP_TATOM:
-        mark |= STAMP_MORE
-    if m.values and mask == 0xffffffffu and o.size == 4 and in_a_row(at, 4):
-        if whole_row(m, s, warp, o, at):
-            return
     for i in range(LANES):
         if not mask >> i & 1:
             continue
@@ -241,7 +286,9 @@ cdef void global_values(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mas
             continue
         off = <int64_t> (at[i] - t.base)
         if t.writable:
+            m.thread = warp * LANES + i + 1
             stamp_global(m, s, t, at[i], o.size, mark, kind_of(o))
+            m.thread = 0
         lane_value(m, s, warp, o, i, t.data + off, t.valid + off if t.valid != NULL else NULL,
                    SPACE_GM, <int64_t> at[i])
         if m.stop:

@@ -64,6 +64,11 @@ cdef void race(Machine* m, Sub* s, int row, uint64_t old, int space, int64_t at)
     fault(m, FAULT_RACE, s, row, <int> (old >> 11 & 0x1fffff), space, at, 2)
 
 
+cdef inline bint same_party(uint64_t a, uint64_t b) noexcept nogil:
+    """Of one warp in one interval."""
+    return not (a ^ b) >> 32 and not (a ^ b) & STAMP_WARP
+
+
 cdef void stamp(Machine* m, Sub* s, uint64_t* writer, uint64_t* reader, int64_t at, int size,
                 uint64_t mark, int kind, int space, int64_t address) noexcept nogil:
     """An access of one thread to bytes [at, at + size) behind the stamps; kind as for a sector."""
@@ -83,10 +88,40 @@ cdef void stamp(Machine* m, Sub* s, uint64_t* writer, uint64_t* reader, int64_t 
         else:
             if reader[word] and stamps_race(m, s, reader[word], new, True):
                 race(m, s, row, reader[word], space, address)
-            if writer[word] >> 11 == new >> 11:
-                new |= writer[word] & 15
+            if same_party(writer[word], new):
+                # What it wrote without atomicity stays a plain write.
+                new = (new if writer[word] & STAMP_MORE else writer[word]) | (new & 15) | (
+                    writer[word] & 15)
             writer[word] = new
         word += 1
+
+
+cdef inline uint64_t mark_of(const Simt* f, const Uop* o, int warp) noexcept nogil:
+    """What the stamps of this access have in common."""
+    return (<uint64_t> f.interval << 32 | <uint64_t> o.row << 11 | <uint64_t> warp << 5
+            | (STAMP_MORE if o.code == OP_TATOM else 0))
+
+
+cdef bint stamp_row(uint64_t* writer, uint64_t* reader, uint64_t mark, bint load) noexcept nogil:
+    """Stamps of 32 whole words at once; False: one of them needs a closer look."""
+    cdef uint64_t now = mark >> 32, strange = 0, old
+    cdef int i
+    mark |= 15
+    if load:
+        for i in range(LANES):
+            strange |= writer[i] | (reader[i] ^ mark if reader[i] >> 32 == now else 0)
+        if strange:
+            return False
+        for i in range(LANES):
+            reader[i] = mark
+        return True
+    for i in range(LANES):
+        strange |= writer[i] | reader[i]
+    if strange:
+        return False
+    for i in range(LANES):
+        writer[i] = mark
+    return True
 
 
 cdef bint tensor_stamps(Machine* m, Tensor* t) noexcept nogil:

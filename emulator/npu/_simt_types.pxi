@@ -164,11 +164,12 @@ cdef struct Simt:               # a vector sub-core in SIMT mode
     Meeting* stack              # [warps, depth]
     uint32_t* r                 # [warps, registers, lanes]
     Score* score                # [warps, QS + registers]
-    uint64_t[SCHEDULERS] eligible
-    uint64_t[SCHEDULERS][TAKES] next_takes  # warps by what their next word occupies
+    uint64_t eligible           # warps: a bit each, here and below
+    uint64_t[TAKES] next_takes  # by what their next word occupies
+    uint64_t[SCHEDULERS] mine   # of a scheduler
     int64_t[SCHEDULERS] issued
     int32_t[SCHEDULERS] turn
-    uint64_t[RING][SCHEDULERS] wake
+    uint64_t[RING] wake         # warps whose next word is ready then
     uint64_t[WAKE_WORDS] wakes
     int64_t[TAKES] busy_until   # memory unit, UB port
     int32_t[TAKES] busy_why

@@ -66,13 +66,9 @@ def demanded(
             after: set[int] = set()
             for w in successors(instructions, word):
                 after |= live[w]
-            if instruction.name == "tpop":  # threads that wait go on where they branched
-                after |= frozenset().union(
-                    *(live[w + 1] for w in range(count) if instructions[w].name == "tbra")
-                )
             wanted = bool(after & set(t.writes))
             guarded = "when" in instruction.row.by_name and instruction["when"] is not None
-            before = after - set() if guarded else after - set(t.writes)
+            before = set(after) if guarded else after - set(t.writes)
             if wanted:
                 before |= set(t.reads)
             before |= roots(instruction)

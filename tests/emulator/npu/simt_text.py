@@ -44,11 +44,12 @@ def words(values: Any = ()) -> Any:
 def run(
     body: str, threads: int = 32, x: Any = (), y: Any = (), *, chip: NpuChip = CHIP,
     mode: str = "full", hazards: str = "error", blocks: int = 1, dcache: int = 0,
+    warm: bool = False,
 ) -> Result:  # fmt: skip
     """Run it; `z` of the outputs is what the threads left there."""
     codes = {"x_": words(x), "y_": words(y)}
     program_ = made(body, threads, blocks=blocks, dcache=dcache)
-    return Machine(chip).run(program_, codes, mode=mode, hazards=hazards)
+    return Machine(chip).run(program_, codes, mode=mode, hazards=hazards, warm_l2=warm)
 
 
 def z(result: Result, dtype: Any = np.uint32, count: int = WORDS) -> Any:
