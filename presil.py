@@ -41,6 +41,7 @@ def run(
     hazards: str = "error",
     check: bool | None = None,
     accumulate: str | None = None,
+    scale: str | None = None,
     overrides: Mapping[str, str] | None = None,
     **arrays_or_params: Any,
 ) -> RunReport:
@@ -49,7 +50,8 @@ def run(
     Arrays among the keywords are inputs, everything else is a kernel parameter; both have the
     defaults of the command line. `mode` is "full" (values and cycles) or "timing"; `overrides` are
     chip values as texts (``{"clock": "2 GHz"}``); `check` forces or forbids the accuracy figures;
-    `accumulate` is a way to add products in place of the chip's (docs/numerics.md).
+    `accumulate` is a way to add products in place of the chip's, `scale` how float operands are
+    scaled before they are rounded (docs/numerics.md).
 
     >>> run("matmul", chip="lpu-tiny", dtype="int8", m=3, n=5, k=40).outputs["c"].shape
     (3, 5)
@@ -73,6 +75,7 @@ def run(
             hazards=hazards,
             check=check,
             accumulate=accumulate,
+            scale=scale,
         )
     )
 
@@ -83,14 +86,15 @@ def accuracy(
     dtypes: Sequence[str] | str = (),
     *,
     accumulate: Sequence[str] | str = (),
+    scale: Sequence[str] | str = (),
     seed: int = 0,
     overrides: Mapping[str, str] | None = None,
     **arrays_or_params: Any,
 ) -> AccuracyTable:
     """Errors of a kernel against float64, a row for every format in `dtypes` (none: all it takes).
 
-    With several ways to `accumulate` products a row for each combination. Arrays and parameters as
-    in `run`. ``table.rows[i].accuracy`` holds the measures,
+    With several ways to `accumulate` products or to `scale` operands a row for each combination.
+    Arrays and parameters as in `run`. ``table.rows[i].accuracy`` holds the measures,
     ``table.plot("errors.svg")`` draws them.
 
     >>> table = accuracy("matmul", "lpu-tiny", ["int8", "fp16"], m=8, n=8, k=64)
@@ -111,7 +115,7 @@ def accuracy(
         inputs=inputs,
         seed=seed,
     )
-    return collect(request, _listed(dtypes), _listed(accumulate))
+    return collect(request, _listed(dtypes), _listed(accumulate), _listed(scale))
 
 
 def _listed(names: Sequence[str] | str) -> list[str]:

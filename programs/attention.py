@@ -12,10 +12,22 @@ from typing import Any, ClassVar
 import numpy as np
 
 from programs.data import minilm
-from programs.encoding import encode_operands
-from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, normal
+from programs.encoding import encode_operands, scale_choices
+from programs.incoherence import rotated, with_outliers
+from programs.kernel import (
+    Array,
+    Arrays,
+    Encoded,
+    Kernel,
+    KernelError,
+    Param,
+    Params,
+    Scale,
+    normal,
+)
 from programs.naive import attention_reference, naive_attention
 
+FACTORED = ("tensor", "block")  # scales that scores and values are multiplied with afterwards
 SHAPE = ("batch", "heads", "kv_heads", "seq", "kv", "head_dim", "causal")
 
 # What p (0..1) is multiplied with before it is rounded, so that small ones keep their digits (e2m1
@@ -37,6 +49,8 @@ def parameters(head_dim_most: int) -> tuple[Param, ...]:
         Param("kv", None, "keys (default: seq)"),
         Param("head_dim", 32, "elements of a head", most=head_dim_most),
         Param("causal", 0, "1: query i sees key j iff j <= i + kv - seq", least=0, most=1),
+        Param("incoherent", 0, "1: q and k rotated by random signs and Hadamard", least=0, most=1),
+        Param("outliers", 0, "1: default inputs N(0,1), of a thousandth N(0,100)", least=0, most=1),
     )
 
 
@@ -64,8 +78,8 @@ class AttentionMaths(Kernel):
         return dict(zip(names, q.shape, strict=True)) | {"kv_heads": k.shape[1], "kv": k.shape[2]}
 
     def complete(self, params: dict[str, Any]) -> dict[str, Any]:
-        # Nothing but `causal` given: the packaged real tensors.
-        params["real"] = int(set(params) <= {"causal"})
+        # No shape given: the packaged real tensors.
+        params["real"] = int(set(params) <= {"causal", "incoherent"})
         params = super().complete(params)
         params.setdefault("kv_heads", params["heads"])
         params.setdefault("kv", params["seq"])
@@ -85,24 +99,48 @@ class AttentionMaths(Kernel):
             return minilm()
         b, d = params["batch"], params["head_dim"]
         keys = (b, params["kv_heads"], params["kv"], d)
-        return {
-            "q": normal((b, params["heads"], params["seq"], d), seed, 0),
-            "k": normal(keys, seed, 1),
-            "v": normal(keys, seed, 2),
-        }
+        shapes = {"q": (b, params["heads"], params["seq"], d), "k": keys, "v": keys}
+        make = with_outliers if params.get("outliers") else normal
+        return {name: make(shape, seed, i) for i, (name, shape) in enumerate(shapes.items())}
+
+    def scales(self, dtype: str) -> tuple[str, ...]:
+        return scale_choices(dtype)
+
+    def prepared(self, params: Params, arrays: Arrays) -> Arrays:
+        if not params.get("incoherent"):
+            return arrays
+        return {**arrays, **{name: rotated(name, arrays[name]) for name in "qk"}}
 
     def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
-        """Heads of the whole batch in one axis; int8 scales of scores and values as tensors."""
-        codes, scales = encode_operands(arrays, dtype, self.operand_axes)
+        """Heads of the whole batch in one axis; scales of scores and values as tensors."""
+        choice = params.get("scale")
+        codes, scales = self._quantised(self.prepared(params, arrays), dtype, choice)
         tensors = {name: x.reshape(-1, *x.shape[-2:]) for name, x in codes.items()}
-        if dtype == "int8":
-            score = scales.get("q", 1.0) * scales.get("k", 1.0) * self.score_factor
-            score /= math.sqrt(params["head_dim"])
-            tensors["score.scale"] = np.array([score], np.float32)
+        if dtype == "int8" or choice in FACTORED:
+            factor = self.score_factor / math.sqrt(params["head_dim"])
             tensors["value.scale"] = np.array([scales.get("v", 1.0)], np.float32)
+            q, k = (scales.get(name, 1.0) for name in "qk")
+            if choice == "block":
+                for name, scale in (("q", factor * np.asarray(q)), ("k", np.asarray(k))):
+                    rows = np.broadcast_to(scale, (*arrays[name].shape[:-1], 1))
+                    shape = tensors[name].shape[:2]
+                    tensors[f"{name}.factors"] = rows.reshape(shape).astype(np.float32)
+            else:
+                tensors["score.scale"] = np.array([q * k * factor], np.float32)
         if P_SCALE[dtype] != 1.0:
             scales["p"] = 1 / P_SCALE[dtype]
         return Encoded(tensors, scales)
+
+    def _quantised(
+        self, arrays: Arrays, dtype: str, choice: str | None
+    ) -> tuple[dict[str, Array], dict[str, Scale]]:
+        """Blocks are of rows of q and k; v, whose rows are summed up, has one scale then."""
+        if choice != "block":
+            return encode_operands(arrays, dtype, self.operand_axes, choice)
+        blocks = {name: axis for name, axis in self.operand_axes.items() if name != "v"}
+        codes, scales = encode_operands(arrays, dtype, blocks, choice)
+        more, last = encode_operands(arrays, dtype, {"v": self.operand_axes["v"]}, "tensor")
+        return {**codes, **more}, {**scales, **last}
 
     def decode(
         self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded

@@ -2,7 +2,13 @@
 
 Arrays in the operand's code type are codes already; float arrays are rounded to nearest even,
 saturating, with scale 1 (floats), amax / 127 per tensor (int8), or FLOOR block scales (MX) along
-the contraction axis.
+the contraction axis. `--scale` chooses otherwise, where a kernel can take it:
+
+    none               scale 1
+    tensor             one scale per tensor, its largest magnitude over that of the format
+    channel            one per row of the left and per column of the right operand
+    block              one per BLOCK_ROWS rows of the last two axes
+    floor, rceil, ...  the rule by which MX block scales are chosen (emulator.numerics.blocks)
 """
 
 from __future__ import annotations
@@ -12,11 +18,36 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from emulator.numerics import decode, dequantize_blocks, encode, quantize_blocks, quantize_int8
-from programs.kernel import Array, Arrays, KernelError
+from emulator.numerics import (
+    SCALE_MODES,
+    decode,
+    dequantize_blocks,
+    encode,
+    get_format,
+    quantize_blocks,
+    quantize_int8,
+)
+from programs.kernel import Array, Arrays, KernelError, Scale
 
 SCALED = {"mxfp8": "e4m3", "mxfp4": "e2m1"}  # element format of block-scaled types
 CODE_TYPES = {"int8": np.int8, "fp16": np.uint16, "bf16": np.uint16}  # the rest: uint8
+
+
+BLOCK_ROWS = 64  # FlashAttention-3's blocks
+NARROW = ("e4m3", "e5m2", "hif8")  # floats of a range that makes a scale worth while
+
+
+def scale_choices(dtype: str, *finer: str) -> tuple[str, ...]:
+    """What `--scale` may be for a format, the default first; `finer`: what the kernel adds.
+
+    >>> scale_choices("e4m3", "channel"), scale_choices("bf16")
+    (('none', 'tensor', 'channel'), ('none',))
+    """
+    if is_block_scaled(dtype):
+        return SCALE_MODES
+    if dtype == "int8":
+        return ("tensor", *finer)
+    return ("none", "tensor", *finer) if dtype in NARROW else ("none",)
 
 
 def is_block_scaled(dtype: str) -> bool:
@@ -35,10 +66,10 @@ def accumulator(dtype: str) -> str:
 
 @dataclass(frozen=True)
 class Operand:
-    """Codes, scalar scales by name, e8m0 block scales where the format has them."""
+    """Codes, scales by name, e8m0 block scales where the format has them."""
 
     codes: Array
-    scales: Mapping[str, float] = field(default_factory=dict)
+    scales: Mapping[str, Scale] = field(default_factory=dict)
     block_scales: Array | None = None
 
 
@@ -59,13 +90,19 @@ def as_codes(name: str, array: Array, dtype: str) -> Array | None:
     )
 
 
-def encode_operand(name: str, arrays: Arrays, dtype: str, axis: int) -> Operand:
-    """Quantise one operand; `axis` is the contraction axis, along which MX blocks run."""
+def encode_operand(
+    name: str, arrays: Arrays, dtype: str, axis: int, scale: str | None = None
+) -> Operand:
+    """Quantise one operand; `axis` is the contraction axis, along which MX blocks run.
+
+    `scale`: one of `scale_choices`, None the first of them. A scale per tensor is a float, finer
+    ones are an array that broadcasts against the operand.
+    """
     array = np.asarray(arrays[name])
     codes = as_codes(name, array, dtype)
     if is_block_scaled(dtype):
         if codes is None:
-            codes, scales = quantize_blocks(array.astype(np.float32), dtype, axis, "floor")
+            codes, scales = quantize_blocks(array.astype(np.float32), dtype, axis, scale or "floor")
             return Operand(codes, {}, scales)
         given = arrays.get(f"{name}.scale")
         if given is None:
@@ -73,20 +110,43 @@ def encode_operand(name: str, arrays: Arrays, dtype: str, axis: int) -> Operand:
         return Operand(codes, {}, np.asarray(given, np.uint8))
     if codes is not None:
         return Operand(codes)
-    if dtype == "int8":
-        codes, scale = quantize_int8(array.astype(np.float32))
-        return Operand(codes, {name: float(scale)})
-    return Operand(encode(array.astype(np.float32), dtype))
+    x = array.astype(np.float32)
+    if dtype == "int8" and scale in (None, "tensor"):
+        codes, factor = quantize_int8(x)
+        return Operand(codes, {name: float(factor)})
+    if scale in (None, "none"):
+        return Operand(encode(x, dtype))
+    factors = _factors(x, dtype, scale, axis)
+    scaled = x / factors
+    if dtype == "int8":  # the symmetric range
+        scaled = np.clip(scaled, -127, 127)
+    return Operand(encode(scaled, dtype), {name: factors if factors.ndim else float(factors)})
+
+
+def _factors(x: Array, dtype: str, scale: str, axis: int) -> Array:
+    """Scales that bring the largest magnitude of what they belong to to that of the format."""
+    size = np.abs(np.where(np.isfinite(x), x, 0))
+    if scale == "tensor":
+        top = np.asarray(size.max(initial=0))
+    elif scale == "channel":
+        top = size.max(axis, keepdims=True, initial=0)
+    else:
+        rows = size.max(-1, keepdims=True, initial=0)
+        starts = np.arange(0, x.shape[-2], BLOCK_ROWS)
+        lengths = np.diff(np.append(starts, x.shape[-2]))
+        top = np.repeat(np.maximum.reduceat(rows, starts, axis=-2), lengths, axis=-2)
+    factors = (top / get_format(dtype).max_finite).astype(np.float32)
+    return np.where(factors == 0, np.float32(1), factors)
 
 
 def encode_operands(
-    arrays: Arrays, dtype: str, axes: Mapping[str, int]
-) -> tuple[dict[str, Array], dict[str, float]]:
+    arrays: Arrays, dtype: str, axes: Mapping[str, int], scale: str | None = None
+) -> tuple[dict[str, Array], dict[str, Scale]]:
     """(input tensors, scales) of several operands; `axes` their contraction axes."""
     tensors: dict[str, Array] = {}
-    scales: dict[str, float] = {}
+    scales: dict[str, Scale] = {}
     for name, axis in axes.items():
-        operand = encode_operand(name, arrays, dtype, axis)
+        operand = encode_operand(name, arrays, dtype, axis, scale)
         tensors[name] = operand.codes
         scales |= operand.scales
         if operand.block_scales is not None:

@@ -29,6 +29,7 @@ from isa.program import Program
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 Params = Mapping[str, Any]
+Scale = float | Array  # of a tensor; or finer ones, an array that broadcasts against it
 
 
 class KernelError(ValueError):
@@ -103,7 +104,7 @@ class Encoded:
     """Input tensors as codes, and the scales that were chosen (for reports and `decode`)."""
 
     tensors: Arrays
-    scales: Mapping[str, float] = field(default_factory=dict)
+    scales: Mapping[str, Scale] = field(default_factory=dict)
 
 
 class Kernel(ABC):
@@ -162,6 +163,10 @@ class Kernel(ABC):
     def inputs(self, params: Params, seed: int) -> dict[str, Array]:
         """Default inputs, float32, the same for the same seed."""
 
+    def prepared(self, params: Params, arrays: Arrays) -> Arrays:
+        """The arrays as they are just before they are quantised."""
+        return arrays
+
     @abstractmethod
     def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
         """Codes of every ``in`` tensor of the program; floats are quantised as in *naive*."""
@@ -188,7 +193,17 @@ class Kernel(ABC):
     def macs(self, params: Params) -> int:
         """Multiply-adds of the mathematics (0 where there are none)."""
 
-    def accuracy_scale(self, dtype: str, encoded: Encoded) -> Mapping[str, float]:
+    def scales(self, dtype: str) -> tuple[str, ...]:
+        """What ``--scale`` may be for a format, the default first; `params["scale"]` is the choice.
+
+        See `programs.encoding`. A kernel that takes more says so here.
+        """
+        from programs.encoding import scale_choices
+
+        choices = scale_choices(dtype)
+        return choices[:1] if choices[0] == "none" else choices
+
+    def accuracy_scale(self, dtype: str, encoded: Encoded) -> Mapping[str, Scale]:
         """Factor per output that takes decoded results to the reference's scale (default 1)."""
         return {}
 

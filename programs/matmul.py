@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from programs.encoding import encode_operands
-from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Params, normal
+from programs.encoding import encode_operands, scale_choices
+from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Params, Scale, normal
 from programs.naive import naive_matmul
 
 
@@ -32,7 +32,8 @@ class MatmulMaths(Kernel):
         return {"a": normal((m, k), seed, 0), "b": normal((k, n), seed, 1)}
 
     def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
-        return Encoded(*encode_operands(arrays, dtype, self.operand_axes))
+        scale = params.get("scale")
+        return Encoded(*encode_operands(arrays, dtype, self.operand_axes, scale))
 
     def decode(
         self, dtype: str, params: Params, outputs: Arrays, encoded: Encoded
@@ -48,5 +49,8 @@ class MatmulMaths(Kernel):
     def macs(self, params: Params) -> int:
         return int(params["m"]) * int(params["n"]) * int(params["k"])
 
-    def accuracy_scale(self, dtype: str, encoded: Encoded) -> dict[str, float]:
+    def scales(self, dtype: str) -> tuple[str, ...]:
+        return scale_choices(dtype, "channel")
+
+    def accuracy_scale(self, dtype: str, encoded: Encoded) -> dict[str, Scale]:
         return {"c": encoded.scales.get("a", 1.0) * encoded.scales.get("b", 1.0)}

@@ -45,7 +45,7 @@ class SwigluMaths(Kernel):
         }
 
     def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
-        tensors, scales = encode_operands(arrays, dtype, self.operand_axes)
+        tensors, scales = encode_operands(arrays, dtype, self.operand_axes, params.get("scale"))
         if dtype == "int8":
             for name, weights in self.factors.items():
                 factor = scales.get("x", 1.0) * scales.get(weights, 1.0)

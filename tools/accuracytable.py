@@ -33,7 +33,10 @@ class AccuracyRow(BaseModel):
         description="the model of accumulation that was asked for; null: the chip's own way"
     )
     cycles: int = Field(description="cycles of the run")
-    scales: dict[str, float] = Field(description="scale of each input that was quantised with one")
+    scale: str = Field(description="how operands were scaled before they were rounded")
+    scales: dict[str, float | list[float]] = Field(
+        description="scale of each input that was quantised with one, or all of them"
+    )
     accuracy: Accuracy = Field(description="its errors")
 
 
@@ -87,7 +90,8 @@ class AccuracyTable:
                         "dtype": row.report.dtype,
                         "accumulate": row.report.accumulate,
                         "cycles": row.report.cycles,
-                        "scales": dict(row.report.scales),
+                        "scale": row.report.scale,
+                        "scales": row.report.plain_scales(),
                         "accuracy": row.accuracy,
                     }
                     for row in self.rows
@@ -118,18 +122,21 @@ def collect(
     request: Request,
     dtypes: Sequence[str] = (),
     models: Sequence[str] = (),
+    scales: Sequence[str] = (),
     stage: Stage = silent,
 ) -> AccuracyTable:
     """Run the kernel of a request in every combination and compare.
 
-    Without formats all that the kernel takes, without models of accumulation the chip's way. Models
-    and formats that do not go together (int32 and floats) make no row.
+    Without formats all that the kernel takes, without models of accumulation the chip's way,
+    without scales the format's default. What does not go together (int32 and floats, ceil and e4m3)
+    makes no row.
     """
     first = _open(replace(request, dtype=dtypes[0] if dtypes else None))
     requests = [
-        replace(request, dtype=dtype, accumulate=model, check=True, mode="full")
+        replace(request, dtype=dtype, accumulate=model, scale=scale, check=True, mode="full")
         for dtype in dtypes or first.granted
-        for model in _applicable(dtype, models)
+        for model in _applicable(models, [t for t in models if adds(read_accumulation(t), dtype)])
+        for scale in _applicable(scales, [s for s in scales if s in first.kernel.scales(dtype)])
     ]
     for ask in requests:
         _open(ask)  # what is wrong is said before the first run
@@ -139,10 +146,9 @@ def collect(
     )
 
 
-def _applicable(dtype: str, models: Sequence[str]) -> Sequence[str | None]:
-    """The models that add products of a format; the first, which opening refuses, if none does."""
-    fitting = [text for text in models if adds(read_accumulation(text), dtype)]
-    return fitting or models[:1] or [None]
+def _applicable(names: Sequence[str], fitting: Sequence[str]) -> Sequence[str | None]:
+    """The names that go with a format; the first, which opening refuses, if none does."""
+    return fitting or names[:1] or [None]
 
 
 def _open(request: Request) -> KernelJob:
@@ -155,7 +161,7 @@ def _open(request: Request) -> KernelJob:
 def _row(request: Request, first: KernelJob, stage: Stage) -> Row:
     job = _open(request)
     job.yardsticks = first.yardsticks
-    label = " ".join(word for word in (job.dtype, request.accumulate) if word)
+    label = " ".join(word for word in (job.dtype, request.accumulate, request.scale) if word)
     report = execute_job(job, request, lambda text: stage(f"{label}, {text}"))
     accuracy = report.accuracy
     if accuracy is None:

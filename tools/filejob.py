@@ -77,6 +77,8 @@ def _parameters(
 class FileJob(Job):
     """A program with inputs by tensor name."""
 
+    scale = None
+
     def __init__(self, request: Request, program: Program, title: str) -> None:
         if request.settings and not isinstance(request.target, str):
             raise Problem(f"{title} is assembled already, it has no parameters")
@@ -84,6 +86,8 @@ class FileJob(Job):
             raise Problem(f"--dtype: the tensors of {title} have their formats in the file")
         if request.check:
             raise Problem(f"--check: {title} has no reference to check against", code=WRONG_USAGE)
+        if request.scale is not None:
+            raise Problem(f"--scale: the tensors of {title} are quantised as the file says")
         if request.accumulate is not None:
             read_accumulation(request.accumulate)
         self._program = program

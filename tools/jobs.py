@@ -28,7 +28,8 @@ class Request:
 
     `target` is a kernel name, a path, or a `Program`; `chip` a name, a path or a loaded chip;
     `check` True or False forces or forbids the accuracy figures, None leaves it to the size.
-    `accumulate` is a model of accumulation that adds products in place of the chip's.
+    `accumulate` is a model of accumulation that adds products in place of the chip's, `scale` how
+    float operands are scaled before they are rounded (`programs.encoding`).
     """
 
     target: Any
@@ -43,6 +44,7 @@ class Request:
     hazards: str = "error"
     check: bool | None = None
     accumulate: str | None = None
+    scale: str | None = None
 
     def load_chip(self, name: str) -> Any:
         """The chip of the request, or the named one where it leaves that open."""
@@ -60,6 +62,7 @@ class Job(ABC):
     chip: Any
     dtype: str | None
     shape: Mapping[str, Any]
+    scale: str | None  # how float operands are scaled before they are rounded
     data: str  # where the inputs come from, for the head of the report
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
@@ -180,6 +183,8 @@ class KernelJob(Job):
         self.output_names = tuple(self.kernel.outputs_doc)
         self.check_names(request)
         self.params = self._resolve(request)
+        self.scale = self._scale(request.scale)
+        self.params["scale"] = self.scale
         self.shape = {p.name: self.params[p.name] for p in self.kernel.params}
         self._given = dict(request.inputs)
         self.data = self._data(request)
@@ -215,6 +220,15 @@ class KernelJob(Job):
                 help=suggestion(wanted, granted, "formats"),
             )
         return wanted
+
+    def _scale(self, wanted: str | None) -> str:
+        choices = self.kernel.scales(str(self.dtype))
+        if wanted is None or wanted in choices:
+            return wanted or choices[0]
+        raise Problem(
+            f"--scale {wanted}: {self.title} in {self.dtype} does not take it",
+            help=suggestion(wanted, choices, "scales"),
+        )
 
     @property
     def granted(self) -> tuple[str, ...]:
@@ -261,6 +275,11 @@ class KernelJob(Job):
             found.naive,
             self.kernel.accuracy_scale(str(self.dtype), encoded),
             found.integers,
-            clipped(str(self.dtype), self.kernel.operand_axes, self.arrays),
+            clipped(
+                str(self.dtype),
+                self.kernel.operand_axes,
+                self.kernel.prepared(self.params, self.arrays),
+                self.scale,
+            ),
             self.kernel.distributions,
         )

@@ -68,7 +68,7 @@ def compare_options(command: F) -> F:
 def accuracy_options(command: F) -> F:
     """Those of a table of errors: formats in a list, one kernel."""
     kept = ("chip", "set", "with", "in", "seed", "json")
-    return _apply(command, (_KERNEL, _DTYPES, _MODELS, *(_OPTIONS[name] for name in kept)))
+    return _apply(command, (_KERNEL, _DTYPES, _MODELS, _SCALES, *(_OPTIONS[name] for name in kept)))
 
 
 def _apply(command: F, options: Iterable[Callable[[F], F]]) -> F:
@@ -90,6 +90,8 @@ _DTYPES = click.option("--dtype", "dtypes", metavar="D,D,...",
                        help="Operand formats; all that the kernel takes.")  # fmt: skip
 _MODELS = click.option("--accumulate", "models", metavar="MODEL,...",
                        help="Ways to add products, docs/numerics.md; the chip's own.")  # fmt: skip
+_SCALES = click.option("--scale", "scales", metavar="S,...",
+                       help="Ways to scale operands, see 'presil kernels NAME'.")  # fmt: skip
 _TARGETS = click.argument("targets", metavar="KERNEL_OR_FILE...", nargs=-1)
 _CHIPS = click.option("--chip", "chips", metavar="NAME", multiple=True,
                       help="A chip or chip file; give it once for each to compare.")  # fmt: skip
@@ -107,6 +109,9 @@ _OPTIONS = {
     "accumulate": click.option(
         "--accumulate", metavar="MODEL",
         help="How products are added, docs/numerics.md; the chip's own way."),
+    "scale": click.option(
+        "--scale", metavar="S",
+        help="How operands are scaled, see 'presil kernels NAME'; the format's default."),
     "seed": click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, metavar="N",
                          help="Seed of the default inputs; 0."),
     "json": json_option,

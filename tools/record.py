@@ -93,11 +93,16 @@ class Run(_Record):
     chain_cycles: int | None = Field(
         description="ub_load with values: cycles of its chain by its own counter; else null"
     )
-    scales: dict[str, float] = Field(description="scale of each input that was quantised with one")
+    scales: dict[str, float | list[float]] = Field(
+        description="scale of each input that was quantised with one, or all of them"
+    )
     instructions: int = Field(description="instructions issued")
     seed: int = Field(description="seed of the default inputs")
     accumulate: str | None = Field(
         description="the model of accumulation that was asked for; null: the chip's own way"
+    )
+    scale: str | None = Field(
+        description="how float operands were scaled before they were rounded; null for files"
     )
     hazards: list[HazardRecord] = Field(description="warnings, and errors under --hazards=warn")
 

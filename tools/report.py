@@ -25,7 +25,8 @@ TEXT_WIDTH = 40
 
 
 def header(report: RunReport) -> Section:
-    title = [report.kernel, report.chip, report.dtype or "", report.accumulate or "", report.data]
+    choices = [report.dtype or "", report.accumulate or ""]
+    title = [report.kernel, report.chip, *choices, report.data]
     shape = shape_text(report.shape)
     lines: Section = [heading("  ".join(part for part in title if part))]
     return [*lines, paragraph(shape)] if shape else lines

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from emulator.result import MemoryUse, Result, UnitUse
 from isa.program import Program
+from programs.kernel import Scale
 
 if TYPE_CHECKING:
     from tools.accuracy import Accuracy
@@ -22,7 +23,8 @@ class RunReport:
 
     `outputs` maps output name to values (float32, or integers), `result` is the emulator's account
     of every cycle, `scales` what floats were divided by to become codes, `data` says where the
-    inputs came from, and `accumulate` how products were added if not the chip's way.
+    inputs came from, `accumulate` how products were added if not the chip's way, and `scale` how
+    float operands were scaled before they were rounded.
     """
 
     kernel: str
@@ -34,12 +36,13 @@ class RunReport:
     program: Program
     result: Result
     outputs: Mapping[str, NDArray[Any]]
-    scales: Mapping[str, float]
+    scales: Mapping[str, Scale]
     accuracy: Accuracy | None
     wall_s: float
     peak_rss_bytes: int
     accumulate: str | None = None
     measured: Mapping[str, int] = field(default_factory=dict)
+    scale: str | None = None
 
     @property
     def cycles(self) -> int:
@@ -61,6 +64,13 @@ class RunReport:
     def instructions(self) -> int:
         """Instructions issued, repeats counted."""
         return sum(use.issued for use in self.result.instructions)
+
+    def plain_scales(self) -> dict[str, float | list[float]]:
+        """The scales, finer ones than per tensor as lists."""
+        return {
+            name: float(scale) if isinstance(scale, float | int) else scale.reshape(-1).tolist()
+            for name, scale in self.scales.items()
+        }
 
     def record(self) -> Run:
         """The run as the JSON schema's object."""
@@ -88,10 +98,11 @@ class RunReport:
                 "speed_of_light": dict(result.speed_of_light),
                 "phases": dict(result.phases),
                 "chain_cycles": self.measured.get("chain_cycles"),
-                "scales": dict(self.scales),
+                "scales": self.plain_scales(),
                 "instructions": self.instructions,
                 "seed": self.seed,
                 "accumulate": self.accumulate,
+                "scale": self.scale,
                 "hazards": record.hazards(self.program, result),
             }
         )

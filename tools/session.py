@@ -62,6 +62,7 @@ def execute_job(
         outputs=values,
         scales=encoded.scales,
         accumulate=request.accumulate,
+        scale=job.scale,
         accuracy=_accuracy(job, request, values, encoded),
         wall_s=wall_s,
         peak_rss_bytes=peak_rss_bytes(),

@@ -141,11 +141,14 @@ def _with_scales(dtype: str, codes: Array, scales: Array) -> Array:
         raise Problem(str(error)) from None
 
 
-def clipped(dtype: str, axes: Mapping[str, int], arrays: Mapping[str, Array]) -> int:
+def clipped(
+    dtype: str, axes: Mapping[str, int], arrays: Mapping[str, Array], scale: str | None = None
+) -> int:
     """Elements of the float inputs in `axes` that are beyond the largest value of the format.
 
     In a block format that is the largest element times the block's scale, the blocks lying along
-    the axis given. int8 has a scale of its own that spares it this.
+    the axis given and their scales chosen by the rule `scale`. Scales per tensor and finer, which
+    int8 always has, spare it this.
     """
     from emulator import numerics
 
@@ -154,10 +157,12 @@ def clipped(dtype: str, axes: Mapping[str, int], arrays: Mapping[str, Array]) ->
         x = arrays.get(name)
         if x is None or x.dtype.kind != "f" or dtype in QUANTISED or not x.size:
             continue
+        if dtype not in numerics.BLOCK_FORMATS and scale not in (None, "none"):
+            continue
         top: Array
         if dtype in numerics.BLOCK_FORMATS:
             row = numerics.BLOCK_FORMATS[dtype]
-            blocks = numerics.quantize_blocks(x, row, axis)
+            blocks = numerics.quantize_blocks(x, row, axis, scale or "floor")
             scales = numerics.decode64(blocks.scales, row.scale) * blocks.tensor_scale
             top = row.max_element * np.repeat(scales, row.block, axis)
             top = top.take(range(x.shape[axis]), axis)

@@ -67,7 +67,8 @@ class Attention:
 
     keys_stream = True  # past queries that are weights, to find the maxima
 
-    def __init__(self, chip: LpuChip, dtype: str, shape: Shape) -> None:
+    def __init__(self, chip: LpuChip, dtype: str, shape: Shape, factored: bool = False) -> None:
+        """`factored`: scores and values have scales of their own, as int8's always do."""
         self.chip, self.dtype, self.shape = chip, dtype, shape
         self.mode = chip.mode(dtype)
         need = 2 * FEED + 12
@@ -78,6 +79,7 @@ class Attention:
             )
         self.arena = Arena(chip)
         self.integer = accumulator(dtype) == "int32"
+        self.factored = factored or self.integer
         self.scaled = is_block_scaled(dtype)
         self.tensors: list[Tensor] = []
         west = tuple(range(0, chip.mxm.planes // 2, self.mode.planes))
@@ -172,11 +174,15 @@ class Attention:
             self.unit_weights = self._constant(
                 "unit.weights", "e8m0", self.feed["e", 0], b"\x7f", (1,), lanes=False
             )
-        if self.integer:
-            self.score_scale, self.value_scale = (
-                self._constant(name, "fp32", slices, b"", (1,), lanes=False, role="in")
-                for name, slices in zip(("score.scale", "value.scale"), self.factors, strict=True)
-            )
+        if self.factored:
+            self._place_factors()
+
+    def _place_factors(self) -> None:
+        """What scores are multiplied with before they become powers, and rows at the end."""
+        self.score_scale, self.value_scale = (
+            self._constant(name, "fp32", slices, b"", (1,), lanes=False, role="in")
+            for name, slices in zip(("score.scale", "value.scale"), self.factors, strict=True)
+        )
 
     def _place_scratch(self) -> None:
         """A ring of buffers of each kind, so that an item need not wait until the one before last
@@ -287,6 +293,7 @@ class Attention:
                 x = self.k_rows.value(f, head // s.group, p, first, count)
                 out = f.matmul(plane, self.dtype, x, start=p == 0, emit=p == passes - 1)
                 if out is not None:
+                    out = self.scale_keys(f, out, head, first, count)
                     top = self._running(f, self._mask_keys(f, out, tile, first, count))
                     if len(starts) == 1:
                         f.write(top, maxima)
@@ -369,8 +376,10 @@ class Attention:
                 self._load_values(head // s.group, j, col, plane)
             if self.integer:
                 scores = f.vxm("cast.int32.fp32", scores)
+            scores = self.scale_lanes(f, scores, head, j, n)
             probabilities = self.exponential(f, scores, self._row_mask(f, tile, j, n),
-                                             self._maximum_rows(f, item, n))  # fmt: skip
+                                             self._maximum_rows(f, item, n),
+                                             self.query_factor(f, head, tile, n))  # fmt: skip
             self._accumulate(f, probabilities, item, planes, start=j == 0, emit=last)
             self.plan.planes.run(f)
 
@@ -398,15 +407,27 @@ class Attention:
             return None
         return f.read_runs([_ramp(self.step["e"], seen, n, self.chip.lanes)], n)
 
-    def exponential(self, f: Fragment, scores: Value, mask: Value | None, top: Value) -> Value:
+    def scale_keys(self, f: Fragment, scores: Value, head: int, first: int, count: int) -> Value:
+        """Scores of keys that have different scales, one key a vector."""
+        return scores
+
+    def scale_lanes(self, f: Fragment, scores: Value, head: int, j: int, n: int) -> Value:
+        """The same with keys in lanes."""
+        return scores
+
+    def query_factor(self, f: Fragment, head: int, tile: int, n: int) -> Value | float:
+        """What turns differences of scores into exponents of 2, for `n` queries."""
+        if not self.factored:
+            return LOG2E / math.sqrt(self.shape.dim)
+        return f.read(self.score_scale, 0, n, step=0)
+
+    def exponential(
+        self, f: Fragment, scores: Value, mask: Value | None, top: Value, factor: Value | float
+    ) -> Value:
         """p = round(scale * 2^((s - max) c)) of fp32 scores; a value ready to be activations."""
         if mask is not None:
             scores = f.vxm("select.fp32", mask, scores, -math.inf)
         below = f.vxm("sub.fp32", scores, top)
-        factor: Value | float = LOG2E / math.sqrt(self.shape.dim)
-        if self.integer:
-            n = below.mask.bit_length()
-            factor = f.read(self.score_scale, 0, n, step=0)
         p = f.vxm("exp2.fp32", f.vxm("mul.fp32", below, factor))
         if P_SCALE[self.dtype] != 1.0:
             p = f.vxm("mul.fp32", p, P_SCALE[self.dtype])
@@ -435,7 +456,7 @@ class Attention:
             total, y = f.vxm("cast.int32.fp32", total), f.vxm("cast.int32.fp32", y)
         root = f.vxm("rsqrt.fp32", total)
         y = f.vxm("mul.fp32", y, f.vxm("mul.fp32", root, root))
-        if self.integer:
+        if self.factored:
             y = f.vxm("mul.fp32", y, f.read(self.value_scale, 0, n, step=0))
         f.write(y, block, first)
         self.plan.place(f)

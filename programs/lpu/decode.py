@@ -153,7 +153,7 @@ class DecodeAttention(Attention):
         f = self.plan.fragment(f"rows, head {head} keys {j}")
         scores = f.read(self.scores[head], j * rows, rows)
         top = f.read(self.tops[head][-1][0], 0, rows)
-        p = self.exponential(f, scores, None, top)
+        p = self.exponential(f, scores, None, top, self.query_factor(f, head, 0, rows))
         for col, plane in planes.items():
             last = j == self.key_tiles - 1
             out = f.matmul(plane, self.dtype, p, start=j == 0, emit=last)

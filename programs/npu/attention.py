@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from emulator.npu.chip import NpuChip
 from isa.program import Program
-from programs.attention import P_SCALE, SHAPE, AttentionMaths, parameters
+from programs.attention import FACTORED, P_SCALE, SHAPE, AttentionMaths, parameters
 from programs.encoding import element_format
 from programs.kernel import KernelError, Params
 from programs.npu.attention_cube import CubeHalf, Places
@@ -40,7 +40,7 @@ class AttentionKernel(AttentionMaths):
         work = Work(
             params["batch"] * params["heads"], params["batch"] * params["kv_heads"],
             params["seq"], params["kv"], params["head_dim"],
-            bool(params["causal"]) and params["seq"] > 1,
+            bool(params["causal"]) and params["seq"] > 1, params.get("scale") in FACTORED,
         )  # fmt: skip
         plan = choose(chip, dtype, work)
         program = TileProgram(chip)
@@ -69,7 +69,7 @@ class AttentionKernel(AttentionMaths):
             tensors.append(
                 program.constant("p.scale", "e8m0", ones, bytes([127]) * ones[0] * ones[1])
             )
-        if plan.dtype == "int8":
+        if plan.factored:
             tensors += [program.tensor(n, "fp32", (1,)) for n in ("score.scale", "value.scale")]
         tensors.append(program.tensor("o", "fp32", q, "out"))
         if plan.splits > 1:

@@ -82,7 +82,7 @@ class CubeHalf:
         self.k_head, self.v_head = core.reg(), core.reg()
         self.factor: Value = float_bits(1 / math.sqrt(plan.work.dim))
         self.value_factor: Reg | None = None
-        if self.sum == "int32":
+        if plan.factored:
             self.factor = self._factor("score.scale")
             self.value_factor = self._factor("value.scale")
         if plan.scaled:
@@ -94,7 +94,7 @@ class CubeHalf:
         walk_both(self.ahead, self.behind, self._scores, self._values)
 
     def _factor(self, name: str) -> Reg:
-        """A scale that the host chose, for sums of integers on their way to the vectors."""
+        """A scale that the host chose, for sums on their way to the vectors."""
         core = self.core
         with core.temporary() as at:
             core.mov(at, self.places.tensors[name])

@@ -33,6 +33,7 @@ class Work:
     kv: int
     dim: int
     causal: bool
+    factored: bool = False  # scores and values have scales of their own, as int8's always do
 
     @property
     def group(self) -> int:
@@ -117,6 +118,10 @@ class Plan:
     @property
     def scaled(self) -> bool:
         return is_scaled(self.dtype)
+
+    @property
+    def factored(self) -> bool:
+        return self.work.factored or self.dtype == "int8"
 
     def bytes(self, elements: int) -> int:
         return up(elements * self.bits, 8)

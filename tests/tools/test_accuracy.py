@@ -18,7 +18,7 @@ from tools.errors import Errors, ratio
 from tools.problem import Problem
 from tools.tensors import clipped
 
-ROW_FIELDS = "dtype accumulate cycles scales accuracy"
+ROW_FIELDS = "dtype accumulate cycles scale scales accuracy"
 
 
 @pytest.fixture(scope="module")

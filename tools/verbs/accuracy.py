@@ -21,10 +21,11 @@ EXAMPLES = (
 @click.pass_context
 def accuracy(
     ctx: click.Context, /, target: str | None, dtypes: str | None, models: str | None,
-    json_to: str | None, plot_to: str | None, **options: Any,
+    scales: str | None, json_to: str | None, plot_to: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Compare a kernel with float64 in several number formats: one table, a row per format.
 
+    With several ways to add products or to scale operands, a row for each combination.
     Real tensors are used where the kernel has them, your own with --in. Two published rules judge
     each row by the same maths done simply in the same format (naive): FlashAttention's and
     CATLASS's.
@@ -59,7 +60,13 @@ def accuracy(
         seed=options["seed"],
     )
     with Progress(str(target)) as progress:
-        found = collect(request, names("--dtype", dtypes), names("--accumulate", models), progress)
+        found = collect(
+            request,
+            names("--dtype", dtypes),
+            names("--accumulate", models),
+            names("--scale", scales),
+            progress,
+        )
     if plot_to is not None:
         found.plot(plot_to)
     if json_to is not None:

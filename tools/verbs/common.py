@@ -35,6 +35,7 @@ class Line:
     json_to: str | None
     hazards: str
     accumulate: str | None
+    scale: str | None
 
     def request(self, mode: str, check: bool | None, wanted: Iterable[str]) -> Request:
         """The request, with every file read that it names."""
@@ -52,6 +53,7 @@ class Line:
             hazards=self.hazards,
             check=check,
             accumulate=self.accumulate,
+            scale=self.scale,
         )
 
     def out_files(self) -> dict[str, str]:

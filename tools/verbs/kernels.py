@@ -46,6 +46,13 @@ def formats(kernel: Kernel) -> dict[str, tuple[str, ...]]:
     return {c.name: kernel.dtypes(c) for c in chips if c.chip_class == kernel.machine}
 
 
+def scales(kernel: Kernel) -> dict[str, tuple[str, ...]]:
+    """Format -> what --scale may be, the default first, where there is a choice."""
+    names = dict.fromkeys(name for row in formats(kernel).values() for name in row)
+    found = {name: kernel.scales(name) for name in names}
+    return {name: choices for name, choices in found.items() if len(choices) > 1}
+
+
 def describe(kernel: Kernel) -> dict[str, Any]:
     """A kernel as plain data."""
     return {
@@ -56,6 +63,7 @@ def describe(kernel: Kernel) -> dict[str, Any]:
         "inputs": dict(kernel.inputs_doc),
         "outputs": dict(kernel.outputs_doc),
         "dtypes": {chip: list(names) for chip, names in formats(kernel).items()},
+        "scales": {dtype: list(choices) for dtype, choices in scales(kernel).items()},
     }
 
 
@@ -94,4 +102,6 @@ def _one(kernel: Kernel) -> list[Any]:
         page += ["", table([head, ""], indent(list(item) for item in docs.items()), left=(0, 1))]
     rows = [[chip, " ".join(names)] for chip, names in formats(kernel).items()]
     page += ["", table(["--dtype", ""], indent(rows), left=(0, 1))]
+    rows = [[dtype, " ".join(choices)] for dtype, choices in scales(kernel).items()]
+    page += ["", table(["--scale", ""], indent(rows), left=(0, 1))] if rows else []
     return page

@@ -14,8 +14,11 @@ from tools.options import json_option
 @click.option("--with", "overrides", metavar="KEY=VALUE", multiple=True,
               help="A chip value, see 'presil chips NAME'; goes with --chip.")  # fmt: skip
 @json_option
-@click.option("--sensitivity", is_flag=True,
-              help="Also find the five chip values that move each row most; takes a while.")
+@click.option(
+    "--sensitivity",
+    is_flag=True,
+    help="Also find the five chip values that move each row most; takes a while.",
+)
 @click.option("--plot", "plot_to", metavar="FILE.png|svg",
               help="Draw predicted against published.")  # fmt: skip
 def validate(
