@@ -198,6 +198,9 @@ cdef void pump(Machine* m, Sub* s, Pipe* p) noexcept nogil:
             wake_pipe(m, s, p, p.free_at)
             return
         q = &p.ring[p.head]
+        if q.at > m.now:
+            wake_pipe(m, s, p, q.at)
+            return
         o = &m.ops[q.op]
         p.current = q.op
         if p.accounted < q.at:
@@ -222,8 +225,23 @@ cdef void pump(Machine* m, Sub* s, Pipe* p) noexcept nogil:
 
 # ---- scalar unit ---------------------------------------------------------------------------------
 
-cdef bint dispatch(Machine* m, Sub* s, int op) noexcept nogil:
-    """Hand an instruction to its pipe; False: the queue is full."""
+cdef bint may_dispatch(Sub* s, const Op* o) noexcept nogil:
+    """Whether nothing but the scalar unit itself decides what becomes of an instruction that it will
+    hand over later: there is room even now, and its flag exists."""
+    cdef const Pipe* p = &s.pipes[o.pipe]
+    cdef int64_t id
+    if o.pipe == PIPE_SCALAR or p.count == p.capacity:
+        return False
+    if o.code == OP_BARRIER:
+        return o.which != BARRIER_ALL
+    if OP_SET_FLAG <= o.code <= OP_XWAIT:
+        id = value_of(s.x, o.id, o.id_kind)
+        return 0 <= id < (COUNTED if o.code == OP_XSET or o.code == OP_XWAIT else EVENTS)
+    return True
+
+
+cdef bint dispatch(Machine* m, Sub* s, int op, int64_t t) noexcept nogil:
+    """Hand an instruction to its pipe at `t`, now or later; False: the queue is full."""
     cdef const Op* o = &m.ops[op]
     cdef Pipe* p = &s.pipes[o.pipe]
     cdef Pending* q
@@ -235,10 +253,10 @@ cdef bint dispatch(Machine* m, Sub* s, int op) noexcept nogil:
     if OP_SET_FLAG <= o.code <= OP_XWAIT and o.code != OP_BARRIER:
         if not id_fits(m, s, op, o, q.x[0]):
             return False
-    q.op, q.at, q.clock = op, m.now, s.pipes[PIPE_SCALAR].clock
+    q.op, q.at, q.clock = op, t, s.pipes[PIPE_SCALAR].clock
     p.count += 1
     if p.count == 1:
-        wake_pipe(m, s, p, m.now)
+        wake_pipe(m, s, p, t)
     return True
 
 
@@ -328,12 +346,18 @@ cdef void run_scalar(Machine* m, Sub* s) noexcept nogil:
             t += 1
             branch(s, o, &t)
             continue
-        if t > m.now:  # what follows others can see, so it happens at its time
+        if t > m.now:
             account(p, t, R_BUSY)
+            if may_dispatch(s, o):  # its pipe takes it at its time
+                dispatch(m, s, op, t)
+                t += 1
+                s.pc += 1
+                continue
+            # What follows others can see, or they decide about it: it happens at its time.
             send(m, t, EV_SCALAR, s, p, 0, 0)
             return
         if o.pipe != PIPE_SCALAR and not (o.code == OP_BARRIER and o.which == BARRIER_ALL):
-            if not dispatch(m, s, op):
+            if not dispatch(m, s, op, t):
                 return
             t += 1
         else:

@@ -262,3 +262,19 @@ def test_instructions_are_counted() -> None:
     made = program({"core.vector": "mov x1, 5\nback:\nsub x1, x1, 1\nbr.gt x1, 0, back\nend"})
     uses = {use.word: use.issued for use in Machine(CHIP).run(made, {}).instructions}
     assert uses == {0: 1, 1: 5, 2: 5, 3: 1}
+
+
+@pytest.mark.parametrize("extra", [0, 1, 7, 100])
+def test_a_pipe_takes_an_instruction_when_the_scalar_unit_comes_to_it(extra: int) -> None:
+    """Not before: what the scalar unit computes first delays the load, and everything behind it,
+    by that many cycles, and an instruction that comes while MTE2 works costs nothing."""
+
+    def cycles(before: int, between: int) -> int:
+        lines = ["mov x1, a", "mov x4, 16", *["add x7, x7, 1"] * before]
+        lines += ["load.l1.b16 x0, x1, x4, rows=x4", *["add x7, x7, 1"] * between]
+        lines += ["set_flag.mte2.mte1 0", "wait_flag.mte2.mte1 0", "load0.a.b16 x0, x0, x4, x4"]
+        made = program({"core.cube": "\n".join([*lines, "end"])}, TENSORS)
+        return Machine(CHIP).run(made, mode="timing").cycles
+
+    assert cycles(extra, 0) == cycles(0, 0) + extra
+    assert cycles(0, extra) == cycles(0, 0)
