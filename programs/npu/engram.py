@@ -1,6 +1,6 @@
 """Look up 8 rows of a table per position, average them, gate them, add the position's state.
 
-    y[p] = hidden[p] + sigmoid(hidden[p] . gate + 0.125) * mean of table[index[p, 0..7]]
+    y[p] = hidden[p] + sigmoid(hidden[p] . gate[p] + 0.125) * mean of table[index[p, 0..7]]
 
 The mapping is the published one. A *chunk* is 32 columns, a lane each; a warp has `chunks` of them
 of one position. The dot product adds, in a lane, the chunks in turn, then the lanes in a tree of
@@ -9,6 +9,8 @@ neighbours, then the warps of the position so; the mean adds rows 0 to 7 in turn
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -70,7 +72,7 @@ class EngramKernel(SimtKernel):
     )
     inputs_doc: ClassVar[dict[str, str]] = {
         "table": "[65536, dim]", "index": "[batch, 8] integers", "hidden": "[batch, dim]",
-        "gate": "[dim]",
+        "gate": "[batch, dim]",
     }  # fmt: skip
     outputs_doc: ClassVar[dict[str, str]] = {"y": "[batch, dim] fp32"}
     timed_by_values = True
@@ -82,7 +84,7 @@ class EngramKernel(SimtKernel):
         dim, batch = int(params["dim"]), int(params["batch"])
         m = mapping(program.chip, dim, batch)
         shapes = {"table": (ROWS, dim), "index": (batch, HEADS), "hidden": (batch, dim),
-                  "gate": (dim,), "y": (batch, dim)}  # fmt: skip
+                  "gate": (batch, dim), "y": (batch, dim)}  # fmt: skip
         tensors = [
             program.tensor(name, "int32" if name == "index" else "fp32", shape,
                            "out" if name == "y" else "in")
@@ -101,12 +103,12 @@ class EngramKernel(SimtKernel):
     def shape_params(self, arrays: Arrays) -> dict[str, int]:
         index, hidden = arrays["index"], arrays["hidden"]
         wanted = {"table": (ROWS, *hidden.shape[1:]), "index": (*hidden.shape[:1], HEADS),
-                  "gate": hidden.shape[1:]}  # fmt: skip
+                  "gate": hidden.shape}  # fmt: skip
         for name, shape in wanted.items():
             if hidden.ndim != 2 or (name in arrays and arrays[name].shape != shape):
                 raise KernelError(
                     f"engram takes hidden [batch, dim], table [{ROWS}, dim], index [batch,"
-                    f" {HEADS}], gate [dim]; hidden is {hidden.shape}, {name}"
+                    f" {HEADS}], gate [batch, dim]; hidden is {hidden.shape}, {name}"
                     f" {arrays[name].shape}"
                 )
         if index.dtype.kind != "i":
@@ -126,7 +128,7 @@ class EngramKernel(SimtKernel):
         return {
             "table": normal((ROWS, dim), seed, 0), "index": index.astype(np.int32),
             "hidden": normal((batch, dim), seed, 1),
-            "gate": normal((dim,), seed, 2) / np.float32(np.sqrt(dim)),
+            "gate": normal((batch, dim), seed, 2) / np.float32(np.sqrt(dim)),
         }  # fmt: skip
 
     def encode(self, dtype: str, params: Params, arrays: Arrays) -> Encoded:
@@ -135,7 +137,7 @@ class EngramKernel(SimtKernel):
 
     def reference(self, params: Params, arrays: Arrays) -> dict[str, Array]:
         hidden = arrays["hidden"].astype(np.float64)
-        weight = 1 / (1 + np.exp(-(hidden @ arrays["gate"].astype(np.float64) + BIAS)))
+        weight = 1 / (1 + np.exp(-((hidden * arrays["gate"].astype(np.float64)).sum(1) + BIAS)))
         mean = arrays["table"][arrays["index"]].astype(np.float64).mean(1)
         return {"y": hidden + weight[:, None] * mean}
 
@@ -154,20 +156,25 @@ class _Position:
         if m.across == 1:
             position, column = self.warp, f.mul(self.lane, 4)
         else:
-            position = f.op("tdiv", self.warp, m.across)
-            column = f.mul(f.op("trem", self.warp, m.across), 4 * WARP * m.chunks)
-            f.add(column, f.shl(self.lane, 2), into=column)
+            position, part = self._split(m.across)
+            column = f.fma(part, WARP * m.chunks, self.lane)
+            f.shl(column, 2, into=column)
         state = f.fma(position, 4 * m.dim, column)
         inside = self._inside(column)
-        weight = self._gate(position, state, column, inside)
-        rows = self._rows(position, column)
+        rows, weight = self._gate(position, state, inside)
+        for row in rows:
+            f.fma(row, 4 * m.dim, column, into=row)
         for j in range(m.chunks):
-            if j == m.chunks - 1 and inside is not None:
-                with f.only(inside):
-                    self._chunk(j, rows, state, weight)
-            else:
-                with f.scope():
-                    self._chunk(j, rows, state, weight)
+            with self._under(j, inside):
+                self._chunk(j, rows, state, weight)
+
+    def _split(self, across: int) -> tuple[Value, Value]:
+        """The warp's position, and its number there."""
+        f = self.f
+        if across & (across - 1) == 0:
+            position = f.shr(self.warp, across.bit_length() - 1)
+            return position, f.op("tand", self.warp, across - 1)
+        return f.op("tdiv", self.warp, across), f.op("trem", self.warp, across)
 
     def _inside(self, column: Value) -> Predicate | None:
         """Lanes that have a column in a position's last chunk; None if all have."""
@@ -176,21 +183,43 @@ class _Position:
         last = 4 * WARP * (self.m.chunks - 1)
         return self.f.compare("lt", column, 4 * self.m.dim - last)
 
-    def _gate(self, position: Value, state: Value, column: Value,
-              inside: Predicate | None) -> Value:  # fmt: skip
-        """sigmoid(hidden . gate + bias), in every lane."""
+    @contextmanager
+    def _under(self, j: int, inside: Predicate | None) -> Iterator[None]:
+        """A block under the guard that chunk j needs."""
+        if inside is None or j < self.m.chunks - 1:
+            with self.f.scope():
+                yield
+        else:
+            with self.f.only(inside):
+                yield
+
+    def _gate(self, position: Value, state: Value,
+              inside: Predicate | None) -> tuple[list[Value], Value]:  # fmt: skip
+        """Numbers of the rows, and sigmoid(hidden . gate + bias), in every lane.
+
+        The index is on its way while the dot product waits for its operands.
+        """
         f, m = self.f, self.m
-        total = f.reg(0.0)
+        total, rows = f.reg(0.0), [f.reg() for _ in range(HEADS)]
         self.kept = [f.reg() for _ in range(m.chunks)] if self.keep else []
         with f.scope():
-            spare, factor = f.reg(), f.reg()
-            for j in range(m.chunks):
-                hidden = self.kept[j] if self.keep else spare
-                if j == m.chunks - 1 and inside is not None:
-                    with f.only(inside):
-                        self._product(j, state, column, hidden, factor, total)
-                else:
-                    self._product(j, state, column, hidden, factor, total)
+            spare = f.reg()
+            if self.keep:
+                factors = [f.reg() for _ in self.kept]
+                for j, (hidden, factor) in enumerate(zip(self.kept, factors, strict=True)):
+                    self._load(j, state, hidden, factor, inside)
+                self._load_index(position, rows)
+                for j, (hidden, factor) in enumerate(zip(self.kept, factors, strict=True)):
+                    with self._under(j, inside):
+                        f.fma(hidden, factor, total, "fp32", into=total)
+            else:
+                self._load_index(position, rows)
+                for j in range(m.chunks):
+                    with f.scope():
+                        hidden, factor = f.reg(), f.reg()
+                        self._load(j, state, hidden, factor, inside)
+                        with self._under(j, inside):
+                            f.fma(hidden, factor, total, "fp32", into=total)
             f.reduce("sum", total, "fp32", into=total)
             if m.across > 1:
                 self._across(position, total)
@@ -201,14 +230,13 @@ class _Position:
             f.add(total, 1.0, "fp32", into=total)
             f.mov(spare, 1.0)
             f.op("tdiv", spare, total, "fp32", into=total)
-        return total
+        return rows, total
 
-    def _product(self, j: int, state: Value, column: Value, hidden: Value, factor: Value,
-                 total: Value) -> None:  # fmt: skip
-        f = self.f
-        f.load(f["hidden"], state, 4 * WARP * j, into=hidden)
-        f.load(f["gate"], column, 4 * WARP * j, into=factor)
-        f.fma(hidden, factor, total, "fp32", into=total)
+    def _load(self, j: int, state: Value, hidden: Value, factor: Value,
+              inside: Predicate | None) -> None:  # fmt: skip
+        with self._under(j, inside):
+            self.f.load(self.f["hidden"], state, 4 * WARP * j, into=hidden)
+            self.f.load(self.f["gate"], state, 4 * WARP * j, into=factor)
 
     def _across(self, position: Value, total: Value) -> None:
         """The sum over the warps of a position, through UB."""
@@ -223,20 +251,11 @@ class _Position:
                 f.load(f.ub, at, space="ub", into=total)
             f.reduce("sum", total, "fp32", into=total)
 
-    def _rows(self, position: Value, column: Value) -> list[Value]:
-        """Addresses of the rows, at this lane's column."""
-        f = self.f
-        with f.scope():
-            at = f.shl(position, 5)
-        rows = [f.reg() for _ in range(HEADS)]
-        if at in rows:  # the last to be overwritten
-            rows.remove(at)
-            rows.append(at)
+    def _load_index(self, position: Value, rows: list[Value]) -> None:
+        """The same 8 words for all lanes; the last register holds their address meanwhile."""
+        at = self.f.shl(position, 5, into=rows[-1])
         for h, row in enumerate(rows):
-            f.load(f["index"], at, 4 * h, into=row)
-        for row in rows:
-            f.fma(row, 4 * self.m.dim, column, into=row)
-        return rows
+            self.f.load(self.f["index"], at, 4 * h, into=row)
 
     def _chunk(self, j: int, rows: list[Value], state: Value, weight: Value) -> None:
         """Average the rows, gate, add the state, store."""

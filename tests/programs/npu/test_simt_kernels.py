@@ -167,12 +167,12 @@ def engram(arrays: Any, dim: int, batch: int, chip: Any) -> Any:
     """In the order that the kernel documents."""
     m = mapping(chip, dim, batch)
     columns = 32 * m.chunks * m.across
-    hidden, gate = np.zeros((batch, columns), F32), np.zeros(columns, F32)
-    hidden[:, :dim], gate[:dim] = arrays["hidden"], arrays["gate"]
+    hidden, gate = np.zeros((2, batch, columns), F32)
+    hidden[:, :dim], gate[:, :dim] = arrays["hidden"], arrays["gate"]
+    hidden, gate = (x.reshape(batch, m.across, m.chunks, 32) for x in (hidden, gate))
     total = np.zeros((batch, m.across, 32), F32)
     for j in range(m.chunks):
-        h = hidden.reshape(batch, m.across, m.chunks, 32)[:, :, j]
-        total = fma(h, gate.reshape(m.across, m.chunks, 32)[:, j], total)
+        total = fma(hidden[:, :, j], gate[:, :, j], total)
     dot = tree(total)
     if m.across > 1:
         dot = tree(np.stack([padded(row, 32) for row in dot]))
@@ -187,7 +187,8 @@ def engram(arrays: Any, dim: int, batch: int, chip: Any) -> Any:
 @pytest.mark.parametrize(
     ("chip", "dim", "batch", "pattern"),
     [("tiny", 1, 1, "random"), ("tiny", 40, 3, "sequential"), ("tiny", 96, 5, "same"),
-     ("950pr", 128, 4, "stride"), ("950pr", 128, 64, "random"), ("950pr", 544, 17, "random")],
+     ("950pr", 128, 4, "stride"), ("950pr", 256, 32, "same"),
+     ("950pr", 128, 64, "random"), ("950pr", 544, 17, "random")],
 )  # fmt: skip
 def test_engram(chip: str, dim: int, batch: int, pattern: str) -> None:
     model = TINY if chip == "tiny" else LARGE
