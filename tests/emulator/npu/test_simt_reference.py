@@ -17,7 +17,7 @@ from npu_text import section
 from isa.npu import NPU
 from isa.npu_simt import ROWS
 from tests.emulator.npu import simt_arithmetic as arithmetic
-from tests.emulator.npu.simt_check import reference
+from tests.emulator.npu.simt_check import difference, reference
 from tests.emulator.npu.simt_random import Writer
 from tests.emulator.npu.simt_reference import Block, Region, Trap
 
@@ -97,7 +97,9 @@ def test_fused_multiply_add_is_the_nearest(a: int, b: int, c: int) -> None:
         return
     exact = Fraction(float(f32(a))) * Fraction(float(f32(b))) + Fraction(float(f32(c)))
     off = abs(Fraction(float(got)) - exact)
-    for other in (np.nextafter(got, np.float32(np.inf)), np.nextafter(got, -np.float32(np.inf))):
+    with np.errstate(over="ignore"):
+        near = [np.nextafter(got, np.float32(to)) for to in (-np.inf, np.inf)]
+    for other in near:
         if math.isfinite(other):
             assert off <= abs(Fraction(float(other)) - exact)
 
@@ -209,3 +211,21 @@ def test_the_order_of_warps_changes_nothing(seed: int) -> None:
         for one, two in zip(first.spaces["gm"], again.spaces["gm"], strict=True):
             assert one.data == two.data
         assert again.issued == first.issued
+
+
+def test_a_wrong_write_is_found_and_named() -> None:
+    """The comparison notices one bit in one thread's result of one instruction."""
+    case = Writer(3, 10, logged=True).case()
+    block = reference(case)
+    outputs = {
+        tensor.name: np.frombuffer(bytes(region.data), np.uint32).copy()
+        for tensor, region in zip(case.program.tensors, block.spaces["gm"], strict=True)
+        if tensor.role == "out"
+    }
+    assert difference(case, block, outputs) is None
+    first = next(w for w in block.writes if w.target == "gm" and case.args[4] in w.values)
+    outputs["log"][0] ^= 1
+    found = difference(case, block, outputs)
+    assert found is not None
+    assert found.startswith(f"log by thread 0, word {first.word}: ")
+    assert NPU.print(NPU.decode(case.words[first.word - 1])) in found
