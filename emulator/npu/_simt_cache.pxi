@@ -104,15 +104,23 @@ cdef void serve_calendar(Machine* m) noexcept nogil:
 
 
 cdef void filled(Machine* m, Simt* f, int number, int64_t time) noexcept nogil:
-    """A line comes at `time`: whoever waits for it learns that."""
+    """A line comes at `time`: whoever waits for it learns that, the first to have asked first. The
+    return path carries it once for each of them."""
     cdef Entry* e = &f.mshr[number]
-    cdef int i = e.waiters, next_
+    cdef int i = e.waiters, next_, first = -1
     e.free_at = time
     e.waiters = -1
     f.last = max(f.last, time)
     if e.line >= 0 and f.lines[e.line].mshr == number and f.lines[e.line].fill == NEVER:
         f.lines[e.line].fill = time
+    while i >= 0:       # the list begins with the last to have asked
+        next_ = f.waiters[i].next
+        f.waiters[i].next = first
+        first, i = i, next_
+    i = first
     while i >= 0:
+        if i != first:
+            time = way_back(m, f, time)
         answer(m, f, f.waiters[i].warp, f.waiters[i].reg, f.waiters[i].regs, time)
         next_ = f.waiters[i].next
         f.waiters[i].next = f.spare_waiter

@@ -133,6 +133,14 @@ def line_loads(lines: int, warps: int, chip: NpuChip, hint: str = "keep") -> Res
     return Machine(chip).run(made, {"x_": np.zeros(lines * 32, np.uint32)}, warm_l2=True)
 
 
+def test_loads_that_wait_for_one_line_are_answered_one_by_one() -> None:
+    """Of 64 warps that load one line, one misses; the return path answers each of them."""
+    text = "tsr.lane r0\ntshl.uint32 r0, r0, 2\ntld.gm.b32 r1, u0, r0\ntmov r2, r1\n"
+    one, all_ = (run(text, threads, chip=PR).cycles for threads in (32, 2048))
+    assert SIMT is not None
+    assert abs((all_ - one) / (63 * 128 / SIMT.return_rate) - 1) < 0.1
+
+
 def test_misses_are_bound_by_mshrs() -> None:
     """Little's law: `mshrs` lines under way, each for the latency of L2."""
     chip = load("npu-950pr", {"simt.mshrs": "8"})
