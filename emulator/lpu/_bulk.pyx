@@ -48,7 +48,7 @@ SEGMENT = np.dtype([
     ("bank_seg", np.int32, 2), ("bank_elem", np.int64, 2), ("bank_first", np.int64, 2),
     ("unit_seg", np.int32, 2), ("install_seg", np.int32), ("pad1", np.int32),
     *((n, np.int64) for n in ("x0", "slope", "xs")),
-    *((n, np.int32) for n in ("load", "load_scales", "state", "follow")),
+    *((n, np.int32) for n in ("load", "load_scales", "constant", "state", "follow", "pad2")),
 ])
 LINK = np.dtype([
     *((n, np.int64) for n in ("i0", "n", "k0", "ks")),
@@ -104,6 +104,8 @@ cdef class Bulk:
         vector_init(&s.xs, 8)
         s.last = s.first_lw = s.last_lw = s.first_mm = s.last_mm = -1
         self.geometry(prepared.chip)
+        if ops.shape[0]:
+            s.group = int(np.asarray(ops)["planes"].max())
         self.resolve(prepared, written)
 
     def __dealloc__(self):
@@ -123,7 +125,7 @@ cdef class Bulk:
         s.first_sxm = names.index("sxm.w.0")
         s.words, s.bank_bit = chip.mem.words, chip.mem.bank_bit
         s.sync_latency, s.iw_latency = chip.latency["sync"], chip.latency["mxm.iw"]
-        s.group = max([mode.planes for mode in chip.mxm.modes.values()], default=1)
+        s.group = 1
 
     cdef resolve(self, prepared, uint64_t[::1] written):
         """All passes, until one finds something that is the step engine's."""

@@ -129,18 +129,27 @@ cdef int banks(State* s, int seg, int* last_seg, int64_t* last_elem) noexcept no
     return 1
 
 
+cdef int is_constant(Seg* g, Word* words, int slice_) noexcept nogil:
+    """Whether no word that a segment reads is ever written by the program."""
+    cdef int64_t i
+    for i in range(g.n):
+        if words != NULL and word_at(words, g.value + i * g.stride, slice_).writer >= 0:
+            return 0
+    return 1
+
+
 cdef int memory(State* s, const int64_t* order, int64_t n, const int64_t* writes, uint64_t* written,
                 uint64_t full) noexcept nogil:
     """All slices: `order` has the segments of MEM queues by slice, then time; `writes[slice]` > 0
     where any of them writes."""
-    cdef int64_t i = 0, k
+    cdef int64_t i = 0, k, begun
     cdef int slice_
     cdef int last_seg[4]
     cdef int64_t last_elem[4]
     cdef Word* words = NULL
     cdef Seg* g
     while i < n and s.why == NULL:
-        slice_ = seg_at(s, order[i]).queue >> 1
+        slice_, begun = seg_at(s, order[i]).queue >> 1, i
         for k in range(4):
             last_seg[k] = -1
         if writes[slice_]:
@@ -164,5 +173,9 @@ cdef int memory(State* s, const int64_t* order, int64_t n, const int64_t* writes
             if s.why == NULL and writes[slice_]:
                 banks(s, <int> order[i], last_seg, last_elem)
             i += 1
+        for k in range(begun, i):
+            g = seg_at(s, order[k])
+            if s.ops[g.op].code == OP_READ:
+                g.constant = is_constant(g, words if writes[slice_] else NULL, slice_)
     free(words)
     return s.why == NULL

@@ -30,8 +30,10 @@ cdef struct Seg:
     int64_t x0, slope
     int64_t xs           # offset in `xs`, -1 = linear
     int load, load_scales  # mm: lw and lws of its weights, or -1
+    int constant         # read: of words that the program never writes
     int state            # of ordering: 0 unseen, 1 open, 2 done
     int follow           # of ordering: what follows next
+    int pad
 
 # Issues of a segment want values on one stream: diagonals diag, diag + d, ... at one place.
 # `diag` is cycle - place, where a place counts columns in the direction of flow.

@@ -204,6 +204,22 @@ def sxm(int code, int64_t amount, int64_t stride, bint wrap, int block, const ui
 # ---- matrix unit ---------------------------------------------------------------------------------
 
 
+def gather(uint8_t[:, ::1] codes, int width, const uint8_t[:, ::1] sram, const int64_t[:, ::1] table):
+    """Weights from SRAM. A row of `table`: the first row of codes and the distance of the next, the
+    byte of their elements, the first word and the distance of the next, how many."""
+    cdef int lanes = <int> (codes.shape[1] // width)
+    cdef int64_t i, k
+    with nogil:
+        for k in range(table.shape[0]):
+            for i in range(table[k, 5]):
+                if width == 1:
+                    memcpy(&codes[table[k, 0] + i * table[k, 1], 0],
+                           &sram[table[k, 3] + i * table[k, 4], 0], lanes)
+                else:
+                    move_plane(&codes[table[k, 0] + i * table[k, 1], table[k, 2]], width,
+                               &sram[table[k, 3] + i * table[k, 4], 0], 1, lanes)
+
+
 def decode(int type_, const uint8_t[:, :] codes, double[:, ::1] out):
     """Elements of a matrix type (scales apart) as float64; rows of out may be shorter."""
     cdef int64_t i

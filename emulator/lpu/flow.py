@@ -8,7 +8,6 @@ plane [n, lanes] per stream. Weight passes go to BLAS where its sums are provabl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -16,15 +15,13 @@ from numpy.typing import NDArray
 
 from emulator.lpu import _bulk_values as rows
 from emulator.lpu._bulk import Bulk
+from emulator.lpu.passes import Pass, Passes, is_scaled
 from emulator.lpu.prepare import TRANSPOSED, Prepared
-from emulator.numerics.products import Operand, exact_dot, right_operand
 from isa.lpu import LPU, TYPES
 from isa.table import BYTES_OF
 
 Bytes = NDArray[np.uint8]
-FEED, SCALE_BLOCK = 16, 32  # streams of lw; lanes that share a block scale
-_INT8 = TYPES["int8"]
-_SCALED = {TYPES["mxfp8"], TYPES["mxfp4"]}
+FEED = 16  # streams of lw
 _BYTES = {code: BYTES_OF[name] for name, code in TYPES.items()}
 _NO_MAP, _NO_ENTRIES = np.zeros(1, np.uint16), np.zeros(16, np.int8)
 
@@ -81,59 +78,86 @@ class Op(NamedTuple):
 Row = TypeVar("Row", Link, Op)
 
 
-@dataclass
-class Weights:
-    """What an lw loaded: codes [rows, lanes], and the same ready to be multiplied."""
-
-    codes: Bytes
-    type: int
-    ready: NDArray[Any] | None = None  # int8: float32 [rows, lanes]; else float64
-    right: Operand | None = None  # [lanes, rows], where sums need a proof
-
-
 class Flow:
     """The steps of a program, made once; `run` computes what they leave in SRAM."""
 
     def __init__(self, prepared: Prepared, bulk: Bulk) -> None:
         self.prepared, self.chip = prepared, prepared.chip
-        segments, links = bulk.segments(), bulk.links()
-        every = _tuples(Link, links)
-        columns = (*Step._fields[1:-1], "first_link", "links")
-        table = list(zip(*(segments[c].tolist() for c in columns), strict=True))
-        self.steps = []
-        for number in bulk.order().tolist():
-            *own, first, count = table[number]
-            self.steps.append(Step._make((number, *own, every[first : first + count])))
         self.ops = _tuples(Op, prepared.ops)
-        # How often each result is used; weights by the products that take them.
-        self.uses = np.bincount(links["producer"], minlength=len(segments)).tolist()
-        self.loads = np.bincount(segments["load"][segments["load"] >= 0], minlength=len(segments))
-        writing = prepared.ops["code"] == LPU.by_name["write"].code
-        self.written = set((prepared.ops["queue"][writing] >> 1).tolist())
+        segments, links = bulk.segments(), bulk.links()
+        self.macs = self._multiplications(segments)
+        # Reads of words that never change are no steps: their readers look into SRAM themselves.
+        fixed = segments["constant"] != 0
+        first = (segments["queue"] >> 1).astype(np.int64) * self.chip.mem.words + segments["value"]
+        stride = segments["stride"]
+        places = zip(fixed.tolist(), first.tolist(), stride.tolist(), strict=True)
+        self.places = [(at, by) if constant else None for constant, at, by in places]
+        # Loads from such words alone are one gather each.
+        consumer, producer = links["seg"], links["producer"]
+        code = prepared.ops["code"][segments["op"]]
+        loads = code == LPU.by_name["lw"].code
+        loads[consumer[~fixed[producer]]] = False
+        gathered = loads[consumer]
+        self.gathers = self._gathers(segments, links[gathered], first, stride)
+        # How often each result is used.
+        self.uses = np.bincount(producer, minlength=len(segments)).tolist()
+        every = _tuples(Link, links[~gathered])
+        before = np.cumsum(~gathered) - ~gathered
+        start = np.append(before, len(every))[segments["first_link"]]
+        columns = (segments[c].tolist() for c in Step._fields[1:-1])
+        table = list(zip(*columns, strict=True))
+        ends = (start + np.where(loads, 0, segments["links"])).tolist()
+        starts = start.tolist()
+        order = bulk.order()
+        self.steps = [
+            Step._make((number, *table[number], every[starts[number] : ends[number]]))
+            for number in order[~fixed[order]].tolist()
+        ]
+
+    def _multiplications(self, segments: NDArray[Any]) -> int:
+        """Multiply-adds of all products."""
+        lanes = self.chip.lanes
+        products = self.prepared.ops["code"][segments["op"]] == LPU.by_name["mm"].code
+        return int(segments["n"][products].sum()) * lanes * lanes
+
+    def _gathers(
+        self, segments: NDArray[Any], links: NDArray[Any], first: NDArray[Any],
+        stride: NDArray[Any],
+    ) -> dict[int, NDArray[np.int64]]:  # fmt: skip
+        """Tables of `_bulk_values.gather` by segment number."""
+        if not len(links):
+            return {}
+        sizes = np.zeros(1 + max(_BYTES), np.int64)
+        sizes[list(_BYTES)] = list(_BYTES.values())
+        size = sizes[self.prepared.ops["type"][segments["op"][links["seg"]]]]
+        producer, per_cycle = links["producer"], FEED // size
+        table = np.stack([
+            per_cycle * links["i0"] + links["part"] // size, per_cycle, links["part"] % size,
+            first[producer] + links["k0"] * stride[producer], links["ks"] * stride[producer],
+            links["n"],
+        ], 1).astype(np.int64)  # fmt: skip
+        numbers, at = np.unique(links["seg"], return_index=True)
+        return dict(zip(numbers.tolist(), np.split(table, at[1:]), strict=True))
 
     def run(self, sram: Bytes) -> None:
         """Run on a filled `sram` [slices * words, lanes], which changes."""
-        _Run(self, sram).run()
+        with Passes(self.chip, self.macs) as passes:
+            _Run(self, sram, passes).run()
 
 
 class _Run:
     """One run: results that are still wanted, and the state of the units."""
 
-    def __init__(self, flow: Flow, sram: Bytes) -> None:
-        self.flow, self.sram, self.chip = flow, sram, flow.chip
+    def __init__(self, flow: Flow, sram: Bytes, passes: Passes) -> None:
+        self.flow, self.sram, self.chip, self.passes = flow, sram, flow.chip, passes
         self.lanes = self.chip.lanes
-        self.first_vxm = self.chip.queues.index("vxm.0")
         self.results: list[Any] = [None] * len(flow.uses)  # bytes, or a list of byte planes
         self.uses = list(flow.uses)
-        self.loads = flow.loads.tolist()
-        self.weights: dict[int, Weights] = {}
-        self.decoded: list[Weights] = []  # the last few, because planes often hold the same
-        self.sums: dict[int, NDArray[Any]] = {}  # accumulators by queue
         self.running: dict[int, NDArray[np.uint32]] = {}
         self.maps: dict[int, NDArray[np.uint16]] = {}
         vector = {row.name: self.vxm for row in LPU.rows if row.unit == "vxm"}
         methods = {
-            "read": self.read, "write": self.write, "lw": self.load, "lws": self.load,
+            "read": self.read, "write": self.write, "lw": self.load, "lws": self.load_scales,
             "mm": self.multiply, "setmap": self.setmap, "transpose": self.transpose,
             **{row.name: self.move for row in LPU.rows if row.unit == "sxm"
                and row.name not in ("setmap", "transpose")},
@@ -158,6 +182,11 @@ class _Run:
 
     def source(self, link: Link) -> tuple[Bytes, int, int]:
         """Rows that hold a link's bytes, which byte of their elements, of how many."""
+        place = self.flow.places[link.producer]
+        if place is not None:
+            first, stride = place
+            by = link.ks * stride
+            return _rows(self.sram, first + link.k0 * stride, link.n, by), 0, 1
         result = self.results[link.producer]
         if isinstance(result, list):
             return _rows(result[link.source], link.k0, link.n, link.ks), 0, 1
@@ -186,7 +215,7 @@ class _Run:
             parts = [self.source(link)[0] for link in links]
             return parts[0] if len(parts) == 1 else np.concatenate(parts)
         result = self.results[first.producer]
-        if len(links) == width and not isinstance(result, list):
+        if len(links) == width and isinstance(result, np.ndarray):
             whole = result.shape[1] == width * self.lanes and all(
                 link.producer == first.producer and link.source == link.part
                 and link.k0 == first.k0 and link.ks == first.ks and link.n == step.n
@@ -206,10 +235,9 @@ class _Run:
     # ---- memory ------------------------------------------------------------------------------
 
     def read(self, step: Step, op: Op) -> Bytes:
-        slice_ = step.queue >> 1
-        first = slice_ * self.chip.mem.words + step.value
-        data = _rows(self.sram, first, step.n, step.stride)
-        return data.copy() if slice_ in self.flow.written else data
+        """A copy, for a later write may change the words."""
+        first = (step.queue >> 1) * self.chip.mem.words + step.value
+        return _rows(self.sram, first, step.n, step.stride).copy()
 
     def write(self, step: Step, op: Op) -> None:
         base = (step.queue >> 1) * self.chip.mem.words + step.value
@@ -279,102 +307,41 @@ class _Run:
     # ---- matrix unit -------------------------------------------------------------------------
 
     def load(self, step: Step, op: Op) -> None:
-        """Weight codes [output lanes, input lanes], or the scales [blocks, output lanes]."""
+        """Weight codes [output lanes, input lanes]."""
         size = _BYTES[op.type]
-        if op.name == "lws":
-            count = 1 + max(link.part for link in step.links)
-            codes = np.empty((count, self.lanes), np.uint8)
-            for link in step.links:
-                data, source, width = self.source(link)
-                rows.move(codes[link.part : link.part + 1], 0, 1, data, source, width)
-        else:
-            codes = np.empty((op.rows, op.lanes * size), np.uint8)
-            per_cycle = FEED // size
-            for link in step.links:
-                data, source, width = self.source(link)
-                lane, byte = divmod(link.part, size)
-                out = codes[per_cycle * link.i0 + lane :: per_cycle][: link.n]
-                rows.move(out, byte, size, data, source, width)
-        self.weights[step.number] = Weights(codes, op.type)
+        codes = np.empty((op.rows, op.lanes * size), np.uint8)
+        table = self.flow.gathers.get(step.number)
+        if table is not None:
+            rows.gather(codes, size, self.sram, table)
+        per_cycle = FEED // size
+        for link in step.links:
+            data, source, width = self.source(link)
+            lane, byte = divmod(link.part, size)
+            out = codes[per_cycle * link.i0 + lane :: per_cycle][: link.n]
+            rows.move(out, byte, size, data, source, width)
+        self.passes.load(step.number, op.type, codes)
 
-    def ready(self, step: Step) -> Weights:
-        """The weights of a product, decoded when the first needs them."""
-        weights = self.weights[step.load]
-        scaled = weights.type in _SCALED
-        if weights.ready is None:
-            for known in self.decoded:
-                same = not scaled and known.type == weights.type
-                if same and np.array_equal(known.codes, weights.codes):
-                    weights.ready, weights.right = known.ready, known.right
-                    break
-        if weights.ready is None:
-            count, k = weights.codes.shape[0], weights.codes.shape[1] // _BYTES[weights.type]
-            if weights.type == _INT8:
-                weights.ready = np.empty((count, k), np.float32)
-                rows.decode_int8(weights.codes, weights.ready)
-            else:
-                weights.ready = np.empty((count, k), np.float64)
-                rows.decode(weights.type, weights.codes, weights.ready)
-            if scaled:
-                codes = self.weights[step.load_scales].codes
-                scales = np.empty(codes.shape)
-                rows.decode_scales(codes, scales)
-                weights.ready *= np.repeat(scales[:, :count].T, SCALE_BLOCK, axis=1)[:, :k]
-            self.decoded = [weights, *self.decoded[:1]]
-        return weights
+    def load_scales(self, step: Step, op: Op) -> None:
+        """Scale codes [blocks, output lanes]."""
+        codes = np.empty((1 + max(link.part for link in step.links), self.lanes), np.uint8)
+        for link in step.links:
+            data, source, width = self.source(link)
+            rows.move(codes[link.part : link.part + 1], 0, 1, data, source, width)
+        self.passes.load(step.number, op.type, codes)
 
     def multiply(self, step: Step, op: Op) -> Bytes | None:
-        weights = self.ready(step)
-        self.loads[step.load] -= 1
-        if not self.loads[step.load]:
-            del self.weights[step.load]
-        chip, integer = self.chip, op.type == _INT8
-        acc = self.sums.get(step.queue)
-        if acc is None:
-            acc = self.sums[step.queue] = np.zeros((chip.mxm.acc_rows, chip.lanes), np.int32)
-        out = np.empty((step.n, chip.lanes), np.int32) if op.emit else None
-        if integer:
-            rows.add_integers(self._integer_sums(step, weights), acc, step.value, step.stride,
-                              bool(op.start), out)  # fmt: skip
-        else:
-            floats = None if out is None else out.view(np.float32)
-            rows.add_floats(self._float_sums(step, op, weights), acc.view(np.float32), step.value,
-                            step.stride, bool(op.start), floats)  # fmt: skip
-        return None if out is None else out.view(np.uint8)
-
-    def _integer_sums(self, step: Step, weights: Weights) -> NDArray[np.float32]:
-        """At most 1,024 products of at most 2^14: below 2^24, so exact in float32."""
-        assert weights.ready is not None
-        codes = self.operand(step, 0, 1)
-        assert codes is not None
-        x = np.empty((step.n, weights.ready.shape[1]), np.float32)
-        rows.decode_int8(codes, x)
-        product: NDArray[np.float32] = x @ weights.ready.T
-        return product
-
-    def _float_sums(self, step: Step, op: Op, weights: Weights) -> NDArray[np.float32]:
-        assert weights.ready is not None
-        x = np.empty((step.n, weights.ready.shape[1]))
-        size = _BYTES[op.type]
-        if op.type in _SCALED:
+        scales = None
+        if is_scaled(op.type):
             of = [[link for link in step.links if link.part == k] for k in (0, 1)]
-            rows.decode(op.type, self.plane(of[0], step.n), x)
-            scales = np.empty_like(x)
-            rows.decode_scales(self.plane(of[1], step.n), scales)
-            x *= scales
+            x, scales = self.plane(of[0], step.n), self.plane(of[1], step.n)
         else:
-            codes = self.operand(step, 0, size)
-            assert codes is not None
-            rows.decode(op.type, codes, x)
-        if rows.sums_are_exact(op.type, x.shape[1]):
-            product = x @ weights.ready.T
-            if rows.finite(product):
-                out = np.empty(product.shape, np.float32)
-                rows.round_sums(product, out)
-                return out
-        if weights.right is None:
-            weights.right = right_operand(weights.ready.T)
-        return exact_dot(x, weights.right)
+            whole = self.operand(step, 0, _BYTES[op.type])
+            assert whole is not None
+            x = whole
+        return self.passes.multiply(Pass(
+            step.queue, op.type, step.load, step.load_scales, x, scales, step.value, step.stride,
+            bool(op.start), bool(op.emit),
+        ))  # fmt: skip
 
 
 def _tuples(kind: type[Row], records: NDArray[Any]) -> list[Row]:
