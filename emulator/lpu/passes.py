@@ -2,8 +2,8 @@
 
 A pass is exact and rounded once, so it may come from any BLAS where its sums are provably exact:
 integers in float32, formats of few bits in float64; `emulator.numerics.products` proves or mends
-the rest. Passes are independent, only their additions are not: several host threads multiply, each with
-a BLAS of one thread, and every plane adds in its own order. Bits do not depend on how many.
+the rest. Passes are independent, only their additions are not: several host threads multiply, each
+with a BLAS of one thread, and every plane adds in its own order. Bits do not depend on how many.
 """
 
 from __future__ import annotations
