@@ -22,6 +22,7 @@ from isa.table import BYTES_OF
 from programs.encoding import is_block_scaled
 from programs.kernel import KernelError
 from programs.lpu.floor import FEED, Floor, lanes_per_cycle, plan_floor, widest_tile
+from programs.lpu.passes import Tile, run_passes
 from programs.lpu.schedule import Arena, Block, Fragment, Run, Schedule, Value
 from programs.lpu.tiles import BLOCK, RowTiles, Shape3, cdiv, operand_tensors
 
@@ -203,6 +204,13 @@ class Matmul:
         order = [(i, tile, p) for i in range(t.row_tiles) for tile in range(t.tiles)
                  for p in range(t.passes)]  # fmt: skip
         grid = [(row, self.planes[row * t.pn : (row + 1) * t.pn]) for row in range(t.pm)]
+        if not t.streaming and t.passes > 1 and self._in_lock_step():
+            for step in (step for step in order if step[2] == 0):
+                for row, planes in grid:
+                    self._load(schedule, b, row, planes, step)
+                for row, planes in grid:
+                    self._run_passes(schedule, a, b, c, row, planes, step)
+            return
         if not t.streaming:
             for step in order:
                 for row, planes in grid:
@@ -225,6 +233,21 @@ class Matmul:
                 for plane in planes:
                     self._run(schedule, a, c, row, (plane,), step)
 
+    def _in_lock_step(self) -> bool:
+        """Whether passes can be one fragment: nothing in them gets in the way of itself."""
+        mode = self.chip.mode(self.dtype)
+        return not self.floor.shared and mode.cycles_per_mm == 1
+
+    def _run_passes(self, schedule: Schedule, a: dict[str, RowTiles], b: Weights,
+                    c: tuple[Results, ...], row: int, planes: tuple[int, ...],
+                    step: tuple[int, int, int]) -> None:  # fmt: skip
+        i, tile, _ = step
+        busy, n = self._busy(row, planes, step), self._rows(row, i)
+        for side in sorted({self.chip.plane_side(q) for q in busy}, reverse=True):
+            mine = [q for q in busy if self.chip.plane_side(q) == side]
+            first = row * self.tiling.chunk + i * self.tiling.rows
+            run_passes(self, schedule, a[side], b, c, side, Tile(mine, i, tile, first, n))
+
     def stored_tiles(self) -> list[tuple[int, int, int, int]]:
         """(plane index, row tile, weight tile, rows) of every stored tile of the result."""
         t = self.tiling
@@ -232,10 +255,10 @@ class Matmul:
             (row * t.pn + column, i, tile, n)
             for i in range(t.row_tiles) for tile in range(t.tiles) for row in range(t.pm)
             for column in range(t.pn)
-            if (n := self._rows(row, i)) and self._columns(self.planes[column], tile)
+            if (n := self._rows(row, i)) and self.columns(self.planes[column], tile)
         ]  # fmt: skip
 
-    def _columns(self, plane: int, tile: int) -> int:
+    def columns(self, plane: int, tile: int) -> int:
         """Columns of a plane's weight tile (0: nothing to do)."""
         t = self.tiling
         index = tile * t.pn + self.planes.index(plane) % t.pn
@@ -244,7 +267,7 @@ class Matmul:
     def _busy(self, row: int, planes: tuple[int, ...], step: tuple[int, int, int]) -> list[int]:
         if self._rows(row, step[0]) == 0:
             return []
-        return [p for p in planes if self._columns(p, step[1])]
+        return [p for p in planes if self.columns(p, step[1])]
 
     def _rows(self, row: int, i: int) -> int:
         t = self.tiling
@@ -259,7 +282,7 @@ class Matmul:
         groups = (0, 16) if t.streaming else (0,)
         for plane in self._busy(row, planes, step):
             index = self.planes.index(plane)
-            rows = self._columns(plane, tile)
+            rows = self.columns(plane, tile)
             f = schedule.fragment(f"load plane {plane} tile {tile} pass {p}")
             f.load_weights(plane, self.dtype, b.value(f, index, tile, p, rows), rows, lanes, groups)
             schedule.planes.load(f)
@@ -321,6 +344,21 @@ class Weights:
             count = cdiv(rows - lane, self.per_cycle)
             sources.append([Run(self.block.on(at + stream), first, count)])
         return f.read_runs(sources, cdiv(rows, self.per_cycle))
+
+    def runs(self, plane: int, tile: int, stream: int, rows: int, period: int) -> list[Run]:
+        """One stream of the loads of passes 1, 2, ..., `period` cycles apart."""
+        lane = stream // self.bytes
+        if lane >= min(rows, self.per_cycle):
+            return []
+        count, runs = cdiv(rows - lane, self.per_cycle), []
+        for first in range(1, min(1 + self.sets, self.tiling.passes)):
+            deep, part = divmod(first, self.sets)
+            groups = cdiv(self.tiling.passes - first, self.sets)
+            block = self.block.on((plane * self.sets + part) * self.feed + stream)
+            at = (deep * self.tiling.tiles + tile) * self.depth
+            runs.append(Run(block, at, count, 1, groups, self.sets * period,
+                            self.tiling.tiles * self.depth, (first - 1) * period))  # fmt: skip
+        return runs
 
     def scale_value(self, f: Fragment, plane: int, tile: int, p: int, blocks: int) -> Value:
         """The scale vectors of one pass on ten streams."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from isa.program import Digit, Layout, Tensor
 from isa.table import BYTES_OF
 from programs.encoding import is_block_scaled
 from programs.lpu.floor import FEED
-from programs.lpu.schedule import Arena, Block, Fragment, Run, Value
+from programs.lpu.schedule import Arena, Block, Fragment, Run, Value, repeated
 
 BLOCK = 32  # elements that share a scale
 
@@ -127,6 +127,18 @@ class RowTiles:
     def value(self, f: Fragment, head: int, p: int, first: int, count: int) -> Value:
         """Rows ``first .. first+count-1`` of a head, pass p, as one burst."""
         return f.read_runs(self.runs(head, p, first, count), count)
+
+    def passes(self, f: Fragment, first: int, count: int, period: int) -> Value:
+        """Rows of one row tile, pass after pass, the passes `period` cycles apart."""
+        runs = self._runs(0, 0, first, count)
+        if len(runs[0]) != 1:
+            raise ValueError("a burst of passes stays inside one row tile")
+        passes = self.shape.passes
+        sources = [
+            [replace(run, groups=passes, period=period, step2=self.shape.tile) for run in part]
+            for part in runs
+        ]
+        return f.read_runs(sources, mask=repeated((1 << count) - 1, passes, period))
 
     def runs(self, head: int, p: int, first: int, count: int) -> list[list[Run]]:
         """The reads behind `value`, per stream."""

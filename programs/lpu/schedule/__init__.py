@@ -10,11 +10,19 @@
 `memory` (blocks of SRAM), `reservations` (what is free when), `emit` (words).
 """
 
-from programs.lpu.schedule.fragment import Burst, Fragment, Op, Run, ScheduleError, Value
+from programs.lpu.schedule.fragment import (
+    Burst,
+    Fragment,
+    Op,
+    Run,
+    ScheduleError,
+    Value,
+    repeated,
+)
 from programs.lpu.schedule.memory import Arena, Block
 from programs.lpu.schedule.schedule import Placement, Schedule
 
 __all__ = [
     "Arena", "Block", "Burst", "Fragment", "Op", "Placement", "Run", "Schedule", "ScheduleError",
-    "Value",
+    "Value", "repeated",
 ]  # fmt: skip

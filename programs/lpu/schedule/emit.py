@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,9 +41,7 @@ def operand_fields(op: Op) -> dict[str, Any]:
     row = LPU.by_name[op.name]
     out = op.output
     if "dst" in row.by_name and out is not None and out.direction:
-        # A read drives the stream of its own part, other producers the group from their first.
-        first = next(i for i, runs in enumerate(out.parts) if any(p is op for p, _ in runs))
-        fields["dst"] = Stream(out.stream + first, out.direction)
+        fields["dst"] = Stream(out.stream + op.part, out.direction)
     return fields
 
 
@@ -68,40 +66,50 @@ def sections(placed: Iterable[Placed]) -> tuple[list[Section], Words]:
     return result, words
 
 
+Issue = tuple[int, Placed, Burst]  # cycle of a burst's first issue
+
+
 def _in_order(items: list[Placed]) -> Iterable[tuple[Placed, int, Burst]]:
     """(op, cycle, burst) in order of time; bursts that interleave are taken apart."""
-    bursts = [(item.time + b.rel, item, b) for item in items for b in item.op.bursts]
+    for start, item, burst in _apart([(i.time + b.rel, i, b) for i in items for b in i.op.bursts]):
+        yield item, start, burst
+
+
+def _apart(bursts: list[Issue]) -> Iterator[Issue]:
+    """Bursts one after another: where some interleave, their groups or at last their issues."""
     bursts.sort(key=lambda entry: entry[0])
     i = 0
     while i < len(bursts):
-        start, item, burst = bursts[i]
+        start, _, burst = bursts[i]
         end = start + burst.length
         j = i + 1
         while j < len(bursts) and bursts[j][0] <= end:
             end = max(end, bursts[j][0] + bursts[j][2].length)
             j += 1
         if j == i + 1:
-            yield item, start, burst
+            yield bursts[i]
         else:
-            singles = [s for entry in bursts[i:j] for s in _apart(*entry)]
-            singles.sort(key=lambda entry: entry[1])
-            yield from singles
+            groups = any(b.n2 > 1 for _, _, b in bursts[i:j])
+            yield from _apart([s for entry in bursts[i:j] for s in _pieces(*entry, groups)])
         i = j
 
 
-def _apart(start: int, item: Placed, burst: Burst) -> list[tuple[Placed, int, Burst]]:
-    """A burst as single issues with their strided operand worked out."""
+def _pieces(start: int, item: Placed, burst: Burst, groups: bool) -> list[Issue]:
+    """A burst's groups (or its single issues), their strided operands worked out."""
+    if groups and burst.n2 == 1:
+        return [(start, item, burst)]
     strided = LPU.by_name[item.op.name].strided
-    singles = []
+    pieces = []
     for j in range(burst.n2):
-        for i in range(burst.n):
+        for i in range(1 if groups else burst.n):
             values = dict(burst.values)
             advance = i * burst.stride + j * burst.stride2
             if advance:
                 values[strided] += advance
             at = i * burst.d + j * burst.d2
-            singles.append((item, start + at, Burst(burst.rel + at, values)))
-    return singles
+            inner = (burst.n, burst.d, burst.stride) if groups else ()
+            pieces.append((start + at, item, Burst(burst.rel + at, values, *inner)))
+    return pieces
 
 
 class _Encoder:
@@ -114,20 +122,19 @@ class _Encoder:
         row = LPU.by_name[name]
         # The strided field is OR-ed in afterwards; immediates are encoded with their type.
         strided = row.strided if row.strided in values else ""
-        rest = tuple(sorted((k, v) for k, v in values.items() if k != strided))
-        key = (name, _frozen(rest))
+        key = (name, *[_frozen(k, v) for k, v in values.items() if k != strided])
         word = self._known.get(key)
         if word is None:
-            base = {**dict(rest), **({strided: 0} if strided else {})}
+            base = {**values, **({strided: 0} if strided else {})}
             word = self._known[key] = LPU.encode(Instruction(row, base))
         if strided:
             word |= row.by_name[strided].insert(values[strided])
         return word.to_bytes(WORD_BYTES, "little")
 
 
-def _frozen(pairs: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:
+def _frozen(field: str, value: Any) -> tuple[str, Any]:
     # 1 and 1.0 and True are equal as keys but not as immediates.
-    return tuple((k, type(v), repr(v) if isinstance(v, Imm) else v) for k, v in pairs)
+    return (field, (type(value.value), repr(value))) if isinstance(value, Imm) else (field, value)
 
 
 class _Queue:
@@ -147,7 +154,10 @@ class _Queue:
             self.words.append(self.encode("nop", {"n": n}))
             gap -= n
         self.of_op[id(item.op)].append(len(self.words))
-        self.words.append(self.encode(item.op.name, {**item.fields, **burst.values}))
+        values = {**item.fields, **burst.values}
+        if item.op.name == "mm" and not values.get("emit"):
+            values.pop("dst", None)  # of several passes only the last has a result
+        self.words.append(self.encode(item.op.name, values))
         if burst.n > 1 or burst.n2 > 1:
             self.words.append(self.encode("repeat", _repeat(burst)))
         self.now = cycle + burst.length + item.op.hold

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from emulator.lpu.chip import LpuChip
@@ -42,15 +43,16 @@ class Burst:
     def mask(self, hold: int = 1) -> int:
         """Bit i set where the queue is held `i` cycles after the burst's first issue."""
         one = (1 << hold) - 1
-        inner = _every(one, self.n, self.d)
-        return _every(inner, self.n2, self.d2)
+        inner = repeated(one, self.n, self.d)
+        return repeated(inner, self.n2, self.d2)
 
 
-def _every(unit: int, n: int, d: int) -> int:
+@cache
+def repeated(unit: int, n: int, d: int) -> int:
     """`n` copies of `unit`, `d` bits apart, by doubling."""
     if n <= 1:
         return unit
-    half = _every(unit, n // 2, d)
+    half = repeated(unit, n // 2, d)
     both = half | half << (n // 2) * d
     return both | unit << (n - 1) * d if n % 2 else both
 
@@ -72,6 +74,7 @@ class Op:
     time: int | None = None  # relative cycle of the first issue, by solve()
     queue: str = ""  # chosen by place()
     output: Value | None = None
+    part: int = 0  # the stream of `output` that it drives (reads: one; others: from the first on)
 
     def mask(self) -> int:
         mask = 0
@@ -107,12 +110,20 @@ class Value:
 
 @dataclass(frozen=True)
 class Run:
-    """`count` vectors of a block of one slice: `first`, ``first + step``, ..."""
+    """`count` vectors of a block of one slice: `first`, ``first + step``, ...
+
+    All that `groups` times, `period` cycles apart, the first vector advancing by `step2`. `delay`
+    is the cycle of the first vector after that of the value; None: right after the run before.
+    """
 
     block: Block
     first: int
     count: int
     step: int = 1
+    groups: int = 1
+    period: int = 0
+    step2: int = 0
+    delay: int | None = None
 
 
 class Fragment:
@@ -123,6 +134,7 @@ class Fragment:
         self.label = label
         self.ops: list[Op] = []
         self.values: list[Value] = []
+        self.ties: list[tuple[Op, Op, int]] = []
 
     # ---- memory ----------------------------------------------------------------------------
 
@@ -136,7 +148,7 @@ class Fragment:
         for part, slice_name in enumerate(block.slices):
             op = self._read_op(block, slice_name, (first, step, step2), (n, d, n2, d2))
             value.parts[part] = [(op, 0)]
-            op.output = value
+            op.output, op.part = value, part
         return value
 
     def _read_op(
@@ -151,20 +163,25 @@ class Fragment:
         op.block, op.indices = block, ((first, step, step2, 0),)
         return op
 
-    def read_runs(self, sources: Sequence[Sequence[Run]], n: int = 1) -> Value:
+    def read_runs(
+        self, sources: Sequence[Sequence[Run]], n: int = 1, mask: int | None = None
+    ) -> Value:
         """One value from many blocks: stream i takes the runs of ``sources[i]`` one after another.
 
         Counts of a stream add up to `n` or less (then its last vectors are missing). This is how
-        16 slices feed a weight load, and how a burst of rows crosses from block to block.
+        16 slices feed a weight load, and how a burst of rows crosses from block to block. With
+        groups of runs `mask` says which cycles hold a vector.
         """
-        value = self._value(len(sources), (1 << n) - 1, "gathered reads")
+        mask = (1 << n) - 1 if mask is None else mask
+        value = self._value(len(sources), mask, "gathered reads")
         for part, runs in enumerate(sources):
             delay = 0
             for run in runs:
-                index = (run.first, run.step, 0)
-                op = self._read_op(run.block, run.block.slices[0], index, (run.count, 1, 1, 0))
-                op.output = value
-                value.parts[part].append((op, delay))
+                index = (run.first, run.step, run.step2)
+                pattern = (run.count, 1, run.groups, run.period)
+                op = self._read_op(run.block, run.block.slices[0], index, pattern)
+                op.output, op.part = value, part
+                value.parts[part].append((op, delay if run.delay is None else run.delay))
                 delay += run.count
         return value
 
@@ -179,6 +196,9 @@ class Fragment:
             for runs in value.parts:
                 for op, _ in runs:
                     op.output = joined
+        for part in reversed(range(len(joined.parts))):
+            for op, _ in joined.parts[part]:
+                op.part = part
         return joined
 
     def write(self, value: Value, block: Block, first: int = 0, *, step: int = 1) -> None:
@@ -232,7 +252,7 @@ class Fragment:
             if n > 2:
                 bursts.append(Burst(at + d, middle, n - 2, d))
             bursts.append(Burst(at + (n - 1) * d, last))
-        value = self._vxm(name, base, (x,), tuple(bursts), _every(1, groups, n * d))
+        value = self._vxm(name, base, (x,), tuple(bursts), repeated(1, groups, n * d))
         value.parts = [[(value.parts[0][0][0], -(n - 1) * d)] for _ in range(value.width)]
         return value
 
@@ -263,26 +283,38 @@ class Fragment:
     def load_weights(self, plane: int, dtype: str, weights: Value, rows: int, lanes: int,
                      groups: tuple[int, ...] = (0, 16)) -> Op:  # fmt: skip
         """``lw``: `weights` is a value on 16 streams, ceil(rows/16) vectors (16-bit: rows/8)."""
-        per_cycle = 16 // BYTES_OF[dtype]
-        cycles = -(-rows // per_cycle)
-        burst = Burst(0, {"type": dtype, "rows": rows, "lanes": lanes})
-        op = self._op("lw", (f"mxm.{plane}.weights",), (burst,), "mxm.lw")
-        op.hold = cycles
+        return self.load_passes(plane, dtype, weights, rows, (lanes,), 1, groups)
+
+    def load_passes(self, plane: int, dtype: str, weights: Value, rows: int,
+                    lanes: Sequence[int], period: int,
+                    groups: tuple[int, ...] = (0, 16)) -> Op:  # fmt: skip
+        """An ``lw`` for each of `lanes`, `period` cycles apart."""
+        values = {"type": dtype, "rows": rows}
+        same = sum(n == lanes[0] for n in lanes)  # all but the last may differ
+        bursts = [Burst(0, {**values, "lanes": lanes[0]}, same, period)]
+        bursts += [
+            Burst(i * period, {**values, "lanes": lanes[i]}) for i in range(same, len(lanes))
+        ]
+        op = self._op("lw", (f"mxm.{plane}.weights",), tuple(bursts), "mxm.lw")
+        op.hold = -(-rows // (16 // BYTES_OF[dtype]))
         weights.group = groups
         self._consume(weights, op, "a", 0)
         return op
 
     def load_scales(self, plane: int, dtype: str, scales: Value,
-                    groups: tuple[int, ...] = (0, 16)) -> Op:  # fmt: skip
-        """``lws``: `scales` is a value on 10 streams, one vector."""
-        op = self._op("lws", (f"mxm.{plane}.weights",), (Burst(0, {"type": dtype}),), "mxm.lws")
+                    groups: tuple[int, ...] = (0, 16), passes: int = 1,
+                    period: int = 1) -> Op:  # fmt: skip
+        """``lws``: `scales` is a value on 10 streams, one vector (for each of `passes`)."""
+        burst = Burst(0, {"type": dtype}, passes, period)
+        op = self._op("lws", (f"mxm.{plane}.weights",), (burst,), "mxm.lws")
         scales.group = groups
         self._consume(scales, op, "a", 0)
         return op
 
-    def install(self, plane: int) -> Op:
-        """``iw``: swap the plane's shadow and active weights."""
-        return self._op("iw", (f"mxm.{plane}.weights",), (Burst(0, {}),), "mxm.iw")
+    def install(self, plane: int, passes: int = 1, period: int = 1) -> Op:
+        """``iw``: swap the plane's shadow and active weights (in each of `passes`)."""
+        queue = f"mxm.{plane}.weights"
+        return self._op("iw", (queue,), (Burst(0, {}, passes, period),), "mxm.iw")
 
     def matmul(self, plane: int, dtype: str, activations: Value, *, row: int = 0,
                start: bool = True, emit: bool = True) -> Value | None:  # fmt: skip
@@ -292,25 +324,37 @@ class Fragment:
         Returns the emitted fp32 or int32 rows (with `emit`), else None.
         """
         n, d = _regular(activations.mask)
-        values: dict[str, Any] = {"type": dtype, "row": row}
-        if start:
-            values["start"] = True
-        if emit:
-            values["emit"] = True
-        mode = self.chip.mode(dtype)
-        op = self._op(
-            "mm",
-            (f"mxm.{plane}.mm",),
-            (Burst(0, values, n, d, 0 if start and emit else 1),),
-            "mxm.mm",
-        )
-        op.hold = mode.cycles_per_mm
+        values = {"type": dtype, "row": row, **_flags(start, emit)}
+        burst = Burst(0, values, n, d, 0 if start and emit else 1)
+        op = self._mm(plane, dtype, activations, (burst,))
+        return self._emitted(op, plane, activations.mask, 0) if emit else None
+
+    def matmul_passes(self, plane: int, dtype: str, activations: Value, n: int, passes: int,
+                      period: int) -> tuple[Op, Value]:  # fmt: skip
+        """``mm`` of `passes` (2 or more) times `n` vectors, `period` cycles apart, added up.
+
+        Rows 0..n-1 of the accumulators; the last pass emits them. Returns the op and the rows.
+        """
+        base = {"type": dtype, "row": 0}
+        d = self.chip.mode(dtype).cycles_per_mm
+        bursts = [Burst(0, {**base, **_flags(True, False)}, n, d, 1)]
+        if passes > 2:
+            bursts.append(Burst(period, base, n, d, 1, passes - 2, period))
+        end = (passes - 1) * period
+        bursts.append(Burst(end, {**base, **_flags(False, True)}, n, d, 1))
+        op = self._mm(plane, dtype, activations, tuple(bursts))
+        return op, self._emitted(op, plane, repeated(1, n, d), -end)
+
+    def _mm(self, plane: int, dtype: str, activations: Value, bursts: tuple[Burst, ...]) -> Op:
+        op = self._op("mm", (f"mxm.{plane}.mm",), bursts, "mxm.mm")
+        op.hold = self.chip.mode(dtype).cycles_per_mm
         op.latency += op.skew
         self._consume(activations, op, "a", 0)
-        if not emit:
-            return None
-        result = self._value(4, activations.mask, f"mm plane {plane}")
-        result.parts = [[(op, 0)] for _ in range(4)]
+        return op
+
+    def _emitted(self, op: Op, plane: int, mask: int, delay: int) -> Value:
+        result = self._value(4, mask, f"mm plane {plane}")
+        result.parts = [[(op, delay)] for _ in range(4)]
         op.output = result
         return result
 
@@ -356,6 +400,10 @@ class Fragment:
             raise ScheduleError(f"{self.label}: {value.label} belongs to another fragment")
         value.consumers.append((op, operand, delay))
         op.inputs[operand] = value
+
+    def tie(self, op: Op, other: Op, cycles: int) -> None:
+        """Fix the first issue of `other` `cycles` after that of `op`."""
+        self.ties.append((op, other, cycles))
 
     # ---- relative time ---------------------------------------------------------------------
 
@@ -422,6 +470,12 @@ class Fragment:
                             f" {abs(late)} cycles {'late' if late > 0 else 'early'}: its operands"
                             " cannot meet; read one of them again, or go through memory"
                         )
+            for first, second, cycles in self.ties:
+                other, by = (second, cycles) if first is op else (first, -cycles)
+                if op in (first, second) and other.time is None:
+                    assert op.time is not None
+                    other.time = op.time + by
+                    waiting.append(other)
 
     def _values_of(self, op: Op) -> list[Value]:
         values = [v for v in op.inputs.values() if isinstance(v, Value)]
@@ -454,6 +508,10 @@ class Fragment:
         return times
 
 
+def _flags(start: bool, emit: bool) -> dict[str, bool]:
+    return ({"start": True} if start else {}) | ({"emit": True} if emit else {})
+
+
 def _chains(value: Value, op: Op) -> bool:
     producer = value.parts[0][0][0]
     return producer.queues[0].startswith("vxm.") and op.queues[0].startswith("vxm.")
@@ -465,6 +523,6 @@ def _regular(mask: int) -> tuple[int, int]:
     if n <= 1:
         return 1, 1
     d = (mask.bit_length() - 1) // (n - 1)
-    if _every(1, n, d) != mask:
+    if repeated(1, n, d) != mask:
         raise ScheduleError("vectors at irregular distances cannot be one burst")
     return n, d

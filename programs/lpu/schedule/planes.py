@@ -62,6 +62,31 @@ class Planes:
         state.usable = state.installed + op.latency
         return placement
 
+    def run_passes(self, fragment: Fragment) -> Placement:
+        """Place a fragment of whole passes: it installs what is loaded, and loads the next."""
+        bounds = {}
+        for op in fragment.ops:
+            if op.name == "iw":
+                state = self._state[_plane(op)]
+                late = state.loaded >= state.last_mm
+                bounds[op] = (
+                    max(state.loaded, state.last_mm),
+                    "weights loaded" if late else "last product of old weights",
+                )
+        placement = self._schedule.place(fragment, bounds=bounds)
+        for op in fragment.ops:
+            if op.name == "iw":
+                state = self._state[_plane(op)]
+                state.installed = placement.last(op)
+                state.usable = state.installed + op.latency
+            elif op.name == "mm":
+                state = self._state[_plane(op)]
+                state.last_mm = max(state.last_mm, placement.last(op))
+            elif op.name in ("lw", "lws"):
+                state = self._state[_plane(op)]
+                state.loaded = max(state.loaded, placement.last(op) + op.hold + op.latency)
+        return placement
+
     def run(self, fragment: Fragment, after: int = 0, extra: Bounds | None = None) -> Placement:
         """Place a fragment with ``mm`` on any number of planes."""
         bounds = dict(extra or {})

@@ -1,7 +1,8 @@
 """The reservation table: who holds which queue, bank and stream segment in which cycle.
 
-Cycles of one resource are the bits of a Python integer, so a burst of any shape is one mask and a
-conflict is one shift and one AND. Streams are reserved per diagonal (`Value` in `fragment`), once
+Cycles of one resource are the bits of Python integers, so a burst of any shape is one mask and a
+conflict is one shift and one AND; a `Timeline` keeps them in pieces, so that neither costs more the
+longer a program grows. Streams are reserved per diagonal (`Value` in `fragment`), once
 for the western and once for the eastern half of the chip: a value uses a half if any part of its
 way from producer to last consumer lies there.
 """
@@ -68,11 +69,42 @@ class Hit(NamedTuple):
     at: int
 
 
+class Timeline:
+    """Busy cycles of one resource."""
+
+    PIECE = 1 << 13  # bits of one integer
+
+    def __init__(self) -> None:
+        self._pieces: list[int] = []
+
+    def window(self, at: int, length: int) -> int:
+        """Bits at .. at + length - 1; those before 0 are clear."""
+        if at < 0:
+            return self.window(0, length + at) << -at if length + at > 0 else 0
+        first, low = divmod(at, self.PIECE)
+        pieces = self._pieces[first : first + (low + length - 1) // self.PIECE + 1]
+        bits = 0
+        for piece in reversed(pieces):
+            bits = bits << self.PIECE | piece
+        return bits >> low & (1 << length) - 1
+
+    def add(self, at: int, mask: int) -> None:
+        """Set the bits of `mask`, from bit `at` on."""
+        first, low = divmod(at, self.PIECE)
+        mask <<= low
+        short = first + mask.bit_length() // self.PIECE + 1 - len(self._pieces)
+        self._pieces += [0] * short
+        while mask:
+            self._pieces[first] |= mask & (1 << self.PIECE) - 1
+            mask >>= self.PIECE
+            first += 1
+
+
 class Reservations:
     """Busy masks of all resources, and which fragment holds what (for `explain`)."""
 
     def __init__(self) -> None:
-        self._busy: dict[Key, int] = {}
+        self._busy: dict[Key, Timeline] = {}
         self._holders: dict[Key, list[tuple[int, int, str]]] = {}
 
     def blocked_for(self, claim: Claim, start: int, extra: dict[Key, int]) -> Hit | None:
@@ -82,8 +114,8 @@ class Reservations:
         """
         at = start + claim.offset + ORIGIN
         for key in claim.checked:
-            busy = self._busy.get(key, 0) >> at if at >= 0 else self._busy.get(key, 0) << -at
-            hit = busy & claim.mask
+            busy = self._busy.get(key)
+            hit = busy.window(at, claim.mask.bit_length()) & claim.mask if busy else 0
             own = extra.get(key, 0)
             if own and (own >> (claim.offset + ORIGIN)) & claim.mask:
                 return Hit(0, key, start)
@@ -96,7 +128,7 @@ class Reservations:
 
     def reserve(self, claim: Claim, start: int, holder: str) -> None:
         at = start + claim.offset + ORIGIN
-        self._busy[claim.key] = self._busy.get(claim.key, 0) | claim.mask << at
+        self._busy.setdefault(claim.key, Timeline()).add(at, claim.mask)
         last = at + claim.mask.bit_length()
         self._holders.setdefault(claim.key, []).append((at, last, holder))
 
