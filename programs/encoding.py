@@ -102,7 +102,9 @@ def encode_operand(
     codes = as_codes(name, array, dtype)
     if is_block_scaled(dtype):
         if codes is None:
-            codes, scales = quantize_blocks(array.astype(np.float32), dtype, axis, scale or "floor")
+            codes, scales = quantize_blocks(
+                np.asarray(array, np.float32), dtype, axis, scale or "floor"
+            )
             return Operand(codes, {}, scales)
         given = arrays.get(f"{name}.scale")
         if given is None:
@@ -110,7 +112,7 @@ def encode_operand(
         return Operand(codes, {}, np.asarray(given, np.uint8))
     if codes is not None:
         return Operand(codes)
-    x = array.astype(np.float32)
+    x = np.asarray(array, np.float32)
     if dtype == "int8" and scale in (None, "tensor"):
         codes, factor = quantize_int8(x)
         return Operand(codes, {name: float(factor)})

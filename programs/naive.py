@@ -12,10 +12,19 @@ from numpy.typing import NDArray
 from programs.encoding import rounded
 from programs.kernel import Array
 
+PANEL = 512  # columns of a matrix that are converted at once
+
 
 def naive_matmul(a: Array, b: Array, dtype: str) -> NDArray[np.float32]:
     """Operands rounded to the format, product in float32. a [m, k], b [k, n] -> [m, n]."""
-    product: NDArray[np.float32] = rounded(a, dtype, 1) @ rounded(b, dtype, 0)
+    left = rounded(a, dtype, 1)
+    if dtype in ("int8", "nvfp4"):  # one scale for all of b
+        whole: NDArray[np.float32] = left @ rounded(b, dtype, 0)
+        return whole
+    product = np.empty((a.shape[0], b.shape[1]), np.float32)
+    for first in range(0, b.shape[1], PANEL):  # which stay in the cache
+        panel = slice(first, first + PANEL)
+        np.matmul(left, rounded(b[:, panel], dtype, 0), out=product[:, panel])
     return product
 
 

@@ -159,14 +159,17 @@ def clipped(
             continue
         if dtype not in numerics.BLOCK_FORMATS and scale not in (None, "none"):
             continue
-        top: Array
         if dtype in numerics.BLOCK_FORMATS:
             row = numerics.BLOCK_FORMATS[dtype]
             blocks = numerics.quantize_blocks(x, row, axis, scale or "floor")
             scales = numerics.decode64(blocks.scales, row.scale) * blocks.tensor_scale
-            top = row.max_element * np.repeat(scales, row.block, axis)
-            top = top.take(range(x.shape[axis]), axis)
+            tops, length = np.moveaxis(row.max_element * scales, axis, 0), row.block
         else:
-            top = np.array(numerics.get_format(dtype).max_finite)
-        count += int(np.count_nonzero(np.abs(x.astype(np.float64)) > top))
+            length = -(-x.shape[axis] // 64)
+            tops = np.full(64, numerics.get_format(dtype).max_finite)
+        # A slice at a time: whole arrays of float64 would cost more than the run.
+        slices = np.moveaxis(x, axis, 0)
+        for number, top in enumerate(tops):
+            part = slices[number * length : (number + 1) * length].astype(np.float64)
+            count += int(np.count_nonzero(np.abs(part, out=part) > top))
     return count
