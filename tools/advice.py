@@ -145,6 +145,9 @@ def critical_unit(result: Result) -> UnitUse | None:
     for unit in result.units:
         if unit.name == wanted:
             return unit
+    for unit in result.units:  # SIMT functions take most of the time: their schedulers tell more
+        if unit.name == "simt.scheduler" and unit.busy + sum(unit.waits.values()) > unit.idle:
+            return unit
     family = [unit for unit in result.units if unit.name.split(".")[0] == wanted]
     if family:
         return _together(wanted, family)

@@ -287,6 +287,17 @@ cdef int64_t next_window(Simt* f) noexcept nogil:
     return max(soonest, f.end) if f.left else max(f.last, f.end)
 
 
+cdef inline void fetch_warp(const Simt* f, int warp) noexcept nogil:
+    """Have the host's caches bring a warp's state: other sub-cores ran since it was last used."""
+    cdef const char* at = <const char*> (f.score + warp * (QS + f.registers))
+    cdef int i
+    for i in range(0, (QS + f.registers) * <int> sizeof(Score), 64):
+        __builtin_prefetch(at + i)
+    at = <const char*> (f.r + warp * f.registers * LANES)
+    for i in range(0, min(f.registers, 8) * LANES * 4, 64):
+        __builtin_prefetch(at + i)
+
+
 cdef void simt_window(Machine* m, Sub* s, Pipe* p) noexcept nogil:
     """Run ahead: as far as no answer of memory can make a difference."""
     cdef Simt* f = s.simt
@@ -309,6 +320,7 @@ cdef void simt_window(Machine* m, Sub* s, Pipe* p) noexcept nogil:
         parked &= parked - 1
         if f.warp[i].ready < f.end:
             f.parked &= ~(<uint64_t> 1 << i)
+            fetch_warp(f, i)
             f.warp[i].ready = max(f.warp[i].ready, start)
             wake_warp(f, i)
     time = next_chance(m, f, start)

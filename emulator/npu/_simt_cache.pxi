@@ -30,6 +30,7 @@ cdef void ask(Machine* m, Sub* s, int64_t time, const Ask* wanted) noexcept nogi
     i = c.spare
     c.spare = c.items[i].next
     c.items[i] = wanted[0]
+    c.items[i].simt = s.simt
     c.items[i].next = -1
     if c.head[day_] < 0:
         c.head[day_] = i
@@ -65,6 +66,27 @@ cdef void answer(
         next_word(m, f, warp)
 
 
+cdef inline void fetch_ask(Machine* m, int number) noexcept nogil:
+    """Have the host's caches bring what serving a request will touch."""
+    cdef const Ask* a = &m.calendar.items[number]
+    __builtin_prefetch(&m.subs[a.sub])
+    __builtin_prefetch(&a.simt.waiting)
+    if a.kind == ASK_FILL:
+        __builtin_prefetch(&a.simt.mshr[a.entry])
+        __builtin_prefetch(&a.simt.warp[a.warp].base)
+        __builtin_prefetch(&a.simt.warp[a.warp].ready)
+        __builtin_prefetch(&a.simt.score[a.warp * (QS + a.simt.registers) + QS + a.reg])
+    else:
+        __builtin_prefetch(&a.simt.write[a.entry])
+
+
+cdef inline int ask_after(const Calendar* c, int number) noexcept nogil:
+    """The request behind one in its cycle, or the first of the next cycle; -1: none there."""
+    if c.items[number].next >= 0:
+        return c.items[number].next
+    return c.head[(c.first + 1) % (2 * RING)]
+
+
 cdef void serve_calendar(Machine* m) noexcept nogil:
     """Give the memory system the requests of the calendar's first cycle."""
     cdef Calendar* c = &m.calendar
@@ -77,8 +99,14 @@ cdef void serve_calendar(Machine* m) noexcept nogil:
     c.head[day_] = -1
     while i >= 0:
         a = &c.items[i]
+        k = ask_after(c, i)
+        if k >= 0:
+            fetch_ask(m, k)
+            k = ask_after(c, k) if c.items[k].next >= 0 else -1
+            if k >= 0:
+                __builtin_prefetch(&c.items[k])
         s = &m.subs[a.sub]
-        f = s.simt
+        f = a.simt
         f.waiting -= 1
         if a.kind == ASK_FILL:
             done_ = sector_access(m, s, a.address, GM_READ, SECTOR, time)
@@ -215,6 +243,7 @@ cdef bint take_line(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept nog
     wait_for(m, s, &f.mshr[number], u)
     memset(&a, 0, sizeof(Ask))
     a.address, a.sub, a.entry, a.kind = line * SECTOR, <int32_t> (s - m.subs), number, ASK_FILL
+    a.warp, a.reg = u.warp, u.reg
     ask(m, s, time[0], &a)
     return True
 

@@ -155,8 +155,9 @@ cdef void issue_cycle(Machine* m, Sub* s, int64_t time) noexcept nogil:
         f.wakes[at >> 6] &= ~(<uint64_t> 1 << (at & 63))
         f.eligible |= f.wake[at]
         f.wake[at] = 0
+    k = <int> (time % count)
     for i in range(count):
-        k = <int> ((time + i) % count)
+        k = k + 1 if k + 1 < count else 0
         c = f.eligible & f.mine[k]
         if not c:
             continue

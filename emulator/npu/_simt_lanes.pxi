@@ -12,11 +12,43 @@ __attribute__((target_clones("arch=haswell", "default")))
 static void presil_fma32(const float *a, const float *b, const float *c, float *out) {
     for (int i = 0; i < 32; i++) out[i] = __builtin_fmaf(a[i], b[i], c[i]);
 }
+
+/* Lanes in which a comparison holds, a bit each: their powers of two, added up. */
+static const uint32_t presil_bit[32] = {
+    1u, 1u << 1, 1u << 2, 1u << 3, 1u << 4, 1u << 5, 1u << 6, 1u << 7, 1u << 8, 1u << 9, 1u << 10,
+    1u << 11, 1u << 12, 1u << 13, 1u << 14, 1u << 15, 1u << 16, 1u << 17, 1u << 18, 1u << 19,
+    1u << 20, 1u << 21, 1u << 22, 1u << 23, 1u << 24, 1u << 25, 1u << 26, 1u << 27, 1u << 28,
+    1u << 29, 1u << 30, 1u << 31};
+#define PRESIL_COMPARE(name, type, holds) \
+    static uint32_t presil_##name(const type *a, const type *b) { \
+        uint32_t bits = 0; \
+        for (int i = 0; i < 32; i++) bits |= -(uint32_t)(holds) & presil_bit[i]; \
+        return bits; \
+    }
+PRESIL_COMPARE(less_f32, float, a[i] < b[i])
+PRESIL_COMPARE(equal_f32, float, a[i] == b[i])
+PRESIL_COMPARE(ordered_f32, float, (a[i] == a[i]) & (b[i] == b[i]))
+PRESIL_COMPARE(less_i32, int32_t, a[i] < b[i])
+PRESIL_COMPARE(less_u32, uint32_t, a[i] < b[i])
+PRESIL_COMPARE(equal_u32, uint32_t, a[i] == b[i])
     """
     void presil_fma32(const float* a, const float* b, const float* c, float* out) noexcept nogil
+    uint32_t presil_less_f32(const float* a, const float* b) noexcept nogil
+    uint32_t presil_equal_f32(const float* a, const float* b) noexcept nogil
+    uint32_t presil_ordered_f32(const float* a, const float* b) noexcept nogil
+    uint32_t presil_less_i32(const int32_t* a, const int32_t* b) noexcept nogil
+    uint32_t presil_less_u32(const uint32_t* a, const uint32_t* b) noexcept nogil
+    uint32_t presil_equal_u32(const uint32_t* a, const uint32_t* b) noexcept nogil
 
 cdef enum:
     CANONICAL = 0x7fc00000
+
+
+cdef inline void one_nan(uint32_t* bits, const float* x) noexcept nogil:
+    """Every NaN becomes the canonical one; both are the same lanes."""
+    cdef int i
+    for i in range(LANES):
+        bits[i] = bits[i] if x[i] == x[i] else <uint32_t> CANONICAL
 
 
 cdef inline void float_pair(int code, const float* a, const float* b, float* out) noexcept nogil:
@@ -39,7 +71,7 @@ cdef inline void float_pair(int code, const float* a, const float* b, float* out
     else:
         for i in range(LANES):
             out[i] = larger(a[i], b[i])
-    canonical_nan(out, LANES)
+    one_nan(<uint32_t*> out, out)
 
 
 cdef inline int32_t quotient(int32_t a, int32_t b) noexcept nogil:
@@ -188,29 +220,16 @@ cdef void multiply_add(
 
 cdef uint32_t compare_lanes(const Uop* o, const uint32_t* a, const uint32_t* b) noexcept nogil:
     """A bit per lane in which `a cond b` holds."""
-    cdef uint32_t less = 0, equal = 0, ordered_ = 0
-    cdef int i
+    cdef uint32_t less, equal, ordered_ = 0xffffffffu
     cdef const float* x = <const float*> a
     cdef const float* y = <const float*> b
-    cdef const int32_t* p = <const int32_t*> a
-    cdef const int32_t* q = <const int32_t*> b
     if o.type == TYPE_FP32:
-        for i in range(LANES):
-            less |= <uint32_t> (x[i] < y[i]) << i
-        for i in range(LANES):
-            equal |= <uint32_t> (x[i] == y[i]) << i
-        for i in range(LANES):
-            ordered_ |= <uint32_t> (x[i] == x[i] and y[i] == y[i]) << i
+        less, equal = presil_less_f32(x, y), presil_equal_f32(x, y)
+        ordered_ = presil_ordered_f32(x, y)
     else:
-        ordered_ = 0xffffffffu
-        for i in range(LANES):
-            equal |= <uint32_t> (a[i] == b[i]) << i
-        if o.type == TYPE_INT32:
-            for i in range(LANES):
-                less |= <uint32_t> (p[i] < q[i]) << i
-        else:
-            for i in range(LANES):
-                less |= <uint32_t> (a[i] < b[i]) << i
+        equal = presil_equal_u32(a, b)
+        less = (presil_less_i32(<const int32_t*> a, <const int32_t*> b) if o.type == TYPE_INT32
+                else presil_less_u32(a, b))
     if o.cond == COND_EQ: return equal
     elif o.cond == COND_NE: return ~equal
     elif o.cond == COND_LT: return less

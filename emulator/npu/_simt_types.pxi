@@ -2,6 +2,7 @@
 # _engine.pyx. Times are cycles of the run.
 
 cdef extern from *:
+    void __builtin_prefetch(const void* address) noexcept nogil
     int __builtin_popcount(unsigned int) noexcept nogil
     int __builtin_ctzll(unsigned long long) noexcept nogil
 
@@ -90,6 +91,8 @@ cdef struct Warp:
     int32_t why                 # it has not had it until then
     int32_t late
 
+cdef struct Simt
+
 cdef struct Line:               # of the D-cache
     uint64_t tag                # line number + 1, 0: empty
     int64_t used
@@ -121,6 +124,7 @@ cdef struct Lsu:                # the memory unit's current access: its lines, i
 
 cdef struct Ask:                # a request on its way to the memory system
     uint64_t address
+    Simt* simt
     int32_t sub
     int32_t entry
     int32_t kind

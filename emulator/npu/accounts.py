@@ -68,6 +68,10 @@ def result(
         units.append(_schedulers(chip.vectors * chip.simt.schedulers, simt.schedulers, cycles))
     memory = _memory(prepared, totals, cycles)
     shares = {u.name: u.busy / (cycles * u.count) if cycles else 0.0 for u in units}
+    if chip.simt is not None and cycles:
+        # V is as busy as its schedulers while it runs a SIMT function, and they have an account.
+        inside = simt.schedulers.sum() / chip.simt.schedulers
+        shares["vector.v"] -= float(inside) / (cycles * chip.vectors)
     light = {name: shares[name] for name in shares if not name.endswith("scalar")}
     for name, use in memory.items():
         light[name] = use.achieved_bytes_per_s / use.peak_bytes_per_s
