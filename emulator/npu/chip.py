@@ -111,6 +111,28 @@ class Simt(Spec):
     return_rate: BytesPerCycle
     registers: Mapping[str, Count]  # most threads of the launch -> registers per thread
 
+    @model_validator(mode="after")
+    def _limits(self) -> Simt:
+        """What the emulator is made for."""
+        if self.warp != 32:
+            raise ValueError("warp: 32 threads")
+        if self.line != 128:
+            raise ValueError("line: 128 B, an L2 sector")
+        for name, most in (("threads", 2048), ("schedulers", 8), ("mshrs", 512), ("writes", 512),
+                           ("ub_lanes", 32), ("stack", 1024)):  # fmt: skip
+            if getattr(self, name) > most:
+                raise ValueError(f"{name}: at most {most}")
+        ways = self.dcache_ways * int(self.line)
+        if not ways <= self.dcache_least <= self.dcache_most or self.dcache_least % 1024:
+            raise ValueError(f"dcache_least: KiB, at least {ways} B (dcache_ways lines), at most"
+                             " dcache_most")  # fmt: skip
+        sizes = [size for size in self.registers if size.isdecimal()]
+        if len(sizes) != len(self.registers) or not 1 <= len(sizes) <= 8:
+            raise ValueError("registers: 1 to 8 launch sizes, as numbers of threads")
+        if max(map(int, sizes)) < self.threads or max(self.registers.values()) > 127:
+            raise ValueError("registers: up to the launch of `threads` threads, 127 at most")
+        return self
+
 
 class NpuChip(Spec):
     """An NPU. Read one with `load`; see ``docs/chips.md`` for every key with its source."""

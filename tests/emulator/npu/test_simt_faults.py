@@ -267,3 +267,14 @@ def test_warps_beyond_the_launch_are_not_there() -> None:
     got = run(body, 40).outputs["z_"]
     assert np.all(got[:32] == 0xFFFFFFFF)
     assert np.all(got[32:40] == 0xFF)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [("warp", "64", "32 threads"), ("schedulers", "9", "at most 8"), ("mshrs", "1000", "at most"),
+     ("dcache_least", "512 B", "dcache_least"), ("line", "64 B", "128 B"),
+     ("threads", "2049", "at most 2048"), ("registers.256", "128", "127 at most")],
+)  # fmt: skip
+def test_impossible_chips(key: str, value: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load("npu-tiny", {f"simt.{key}": value})
