@@ -42,14 +42,17 @@ class AttentionKernel(AttentionMaths):
             params["seq"], params["kv"], params["head_dim"],
             bool(params["causal"]) and params["seq"] > 1, params.get("scale") in FACTORED,
         )  # fmt: skip
-        plan = choose(chip, dtype, work)
+        return self.emit(chip, choose(chip, dtype, work), params)
+
+    def emit(self, chip: NpuChip, plan: Plan, params: Params) -> Program:
+        """The program of one plan."""
         program = TileProgram(chip)
         places = Places(self._tensors(program, plan))
         cube, vector = CubeHalf(program, plan, places), VectorHalf(program, plan, places)
         cube.emit()
         vector.emit()
         meta = {
-            "kernel": self.name, "dtype": dtype, "shape": {n: params[n] for n in SHAPE},
+            "kernel": self.name, "dtype": plan.dtype, "shape": {n: params[n] for n in SHAPE},
             "tile": f"{plan.rows}x{plan.keys}x{plan.part}", "splits": plan.splits,
         }  # fmt: skip
         return program.finish(plan.blocks, meta)

@@ -18,6 +18,7 @@ from programs.kernel import KernelError
 from programs.npu.simd import LANES, REGISTER
 from programs.npu.tiling import BLOCK, chunk, is_scaled, up
 
+COUNTS = 15  # a counted flag counts no further: parts of p that are ready, two steps at most
 AHEAD = 2  # steps that the cube's scores run ahead of the product with the values
 COMBINE = 2000  # cycles to put splits together: a meeting of all cores, parts out and in
 STATISTICS = 16 * REGISTER  # row maxima, sums and their like in UB
@@ -180,8 +181,8 @@ def choose(chip: NpuChip, dtype: str, work: Work) -> Plan:
     """The plan with the least estimated time of those that fit; larger ones where equal."""
     best: tuple[float, Plan] | None = None
     least: tuple[int, str] | None = None
-    for plan in _plans(chip, dtype, work):
-        over = _excess(chip, plan)
+    for plan in candidates(chip, dtype, work):
+        over = excess(chip, plan)
         if over is not None:
             least = min(least, over) if least else over
             continue
@@ -194,7 +195,7 @@ def choose(chip: NpuChip, dtype: str, work: Work) -> Plan:
     return best[1]
 
 
-def _excess(chip: NpuChip, plan: Plan) -> tuple[int, str] | None:
+def excess(chip: NpuChip, plan: Plan) -> tuple[int, str] | None:
     """What does not fit: (bytes too many, message), the worst memory."""
     have = chip.buffers()
     over = [(need - have[m], f"needs {need:,} bytes of {m.upper()}, it has {have[m]:,}")
@@ -202,7 +203,8 @@ def _excess(chip: NpuChip, plan: Plan) -> tuple[int, str] | None:
     return max(over) if over else None
 
 
-def _plans(chip: NpuChip, dtype: str, work: Work) -> Iterator[Plan]:
+def candidates(chip: NpuChip, dtype: str, work: Work) -> Iterator[Plan]:
+    """Plans worth a try, larger first; they need not fit."""
     unit, per_core = chunk(chip, dtype), chip.vector.per_core
     depths = [work.dim] if work.dim <= unit else [2 * unit, unit]
     for rows in (128, 64, 32, 16):
@@ -219,7 +221,9 @@ def _plans(chip: NpuChip, dtype: str, work: Work) -> Iterator[Plan]:
             for part in (128, 64, 32):
                 for depth in depths:
                     for width in (256, 128, 64, 32):
-                        if keys % part or (width > 32 and width >= 2 * work.dim):
+                        if keys % part or 2 * (keys // part) > COUNTS:
+                            continue
+                        if width > 32 and width >= 2 * work.dim:
                             continue
                         plan = Plan(work, dtype, chip.cores, rows, vectors, keys, part,
                                     min(depth, work.dim), min(width, work.dim), packed,
@@ -261,7 +265,8 @@ def estimate(chip: NpuChip, plan: Plan) -> float:
     vector = registers * (chip.interval.get("simd.exp", 1) + 0.75) + 300
     vector += plan.lanes * plan.row_bytes / REGISTER * 1.75
     moved = 2 * keys * plan.bytes(work.dim) / chip.dma.gm_l1
-    step = max(product, mte1, fix, vector, moved)
+    # Scores, p and the product cross between the sub-cores.
+    step = max(product, mte1, fix, vector, moved) + 3 * chip.latency["cross_flag"]
     # A short pipeline shows its latency.
     fill = product + fix + vector + moved
     return steps * step + fill + (COMBINE if plan.splits > 1 else 0)
