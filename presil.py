@@ -15,9 +15,11 @@ from tools.runreport import RunReport
 
 if TYPE_CHECKING:
     from emulator.lpu.chip import LpuChip
+    from emulator.numerics import Quantized
     from isa.program import Program
     from programs.kernel import Kernel
     from tools.accuracytable import AccuracyTable
+    from tools.formats import Formats
 
 __all__ = [
     "RunReport",
@@ -25,8 +27,10 @@ __all__ = [
     "accuracy",
     "assemble",
     "chips",
+    "formats",
     "kernels",
     "load_chip",
+    "quantize",
     "run",
 ]
 
@@ -120,6 +124,42 @@ def accuracy(
 
 def _listed(names: Sequence[str] | str) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
+
+
+def quantize(
+    array: Any,
+    format: str,
+    *,
+    scale: str | None = None,
+    axis: int = -1,
+    rounding: str = "nearest-even",
+    saturate: bool = True,
+    seed: int = 0,
+) -> Quantized:
+    """Numbers as codes of a format, with the scales it has; `dequantize()` goes back.
+
+    Everything about it: `emulator.numerics.quantize`, docs/numerics.md.
+
+    >>> q = quantize([0.3, 500.0], "e4m3")
+    >>> q.codes, q.dequantize()
+    (array([ 42, 126], dtype=uint8), array([3.125e-01, 4.480e+02], dtype=float32))
+    """
+    from emulator import numerics
+
+    return numerics.quantize(
+        array, format, scale=scale, axis=axis, rounding=rounding, saturate=saturate, seed=seed
+    )
+
+
+def formats() -> Formats:
+    """Every number format with its limits: a mapping by name that prints as a table.
+
+    >>> formats()["e4m3"].max_finite
+    448.0
+    """
+    from tools.formats import Formats
+
+    return Formats()
 
 
 def chips() -> list[str]:

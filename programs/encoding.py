@@ -26,7 +26,9 @@ from emulator.numerics import (
     get_format,
     quantize_blocks,
     quantize_int8,
+    scale_factors,
 )
+from emulator.numerics.quantized import factors_of
 from programs.kernel import Array, Arrays, KernelError, Scale
 
 SCALED = {"mxfp8": "e4m3", "mxfp4": "e2m1"}  # element format of block-scaled types
@@ -127,18 +129,14 @@ def encode_operand(
 
 def _factors(x: Array, dtype: str, scale: str, axis: int) -> Array:
     """Scales that bring the largest magnitude of what they belong to to that of the format."""
-    size = np.abs(np.where(np.isfinite(x), x, 0))
-    if scale == "tensor":
-        top = np.asarray(size.max(initial=0))
-    elif scale == "channel":
-        top = size.max(axis, keepdims=True, initial=0)
-    else:
-        rows = size.max(-1, keepdims=True, initial=0)
-        starts = np.arange(0, x.shape[-2], BLOCK_ROWS)
-        lengths = np.diff(np.append(starts, x.shape[-2]))
-        top = np.repeat(np.maximum.reduceat(rows, starts, axis=-2), lengths, axis=-2)
-    factors = (top / get_format(dtype).max_finite).astype(np.float32)
-    return np.where(factors == 0, np.float32(1), factors)
+    row = get_format(dtype)
+    if scale != "block":
+        return scale_factors(x, row, scale, axis)
+    rows = np.abs(np.where(np.isfinite(x), x, 0)).max(-1, keepdims=True, initial=0)
+    starts = np.arange(0, x.shape[-2], BLOCK_ROWS)
+    lengths = np.diff(np.append(starts, x.shape[-2]))
+    top = np.repeat(np.maximum.reduceat(rows, starts, axis=-2), lengths, axis=-2)
+    return factors_of(top, row)
 
 
 def encode_operands(

@@ -93,20 +93,13 @@ def _type(annotation: Any) -> str:
 def formats() -> str:
     """The element formats and the block formats."""
     from emulator.numerics import BLOCK_FORMATS, FORMATS
+    from tools import formats as rows
 
-    lines = ["| format | bits | largest | smallest > 0 | Inf | NaN | codes |",
-             "|---|---:|---:|---:|---|---|---|"]  # fmt: skip
-    for row in FORMATS:
-        nan = "-" if row.nan == "none" else row.nan
-        inf = "yes" if row.has_inf else "-"
-        lines.append(
-            f"| `{row.name}` | {row.bits} | {row.max_finite:.6g} | {row.min_subnormal:.6g} |"
-            f" {inf} | {nan} | {row.storage} |"
-        )
+    lines = ["| format | bits | largest | smallest > 0 | epsilon | Inf | NaN | codes |",
+             "|---|---:|---:|---:|---:|---|---|---|"]  # fmt: skip
+    lines += [f"| `{row.name}` | {' | '.join(rows.limits(row))} |" for row in FORMATS]
     lines += ["", "| blocks | elements | block | scale |", "|---|---|---:|---|"]
-    for block in BLOCK_FORMATS.values():
-        extra = " and one fp32 per tensor" if block.tensor_scale else ""
-        lines.append(f"| `{block.name}` | {block.element} | {block.block} | {block.scale}{extra} |")
+    lines += [f"| `{b.name}` | {' | '.join(rows.blocks(b))} |" for b in BLOCK_FORMATS.values()]
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -51,19 +51,18 @@ def run_html(report: RunReport) -> str:
 def accuracy_html(found: AccuracyTable) -> str:
     """The main measures and verdicts, a row per combination."""
     head = ["", "max error", "RMSE", "SQNR in dB", "max / naive", "FlashAttention", "CATLASS"]
-    rows = [_row(head, "th")]
+    rows = []
     for row in found.rows:
         a = row.accuracy
-        numbers = [a.max_abs, a.rmse, a.sqnr_db, a.ratio_to_naive]
-        verdicts = [a.within, a.catlass]
-        rows.append(
-            _row(
-                [
-                    row.label,
-                    *("" if n is None else figures(n) for n in numbers),
-                    *("" if v is None else "yes" if v else "no" for v in verdicts),
-                ]
-            )
-        )
-    title = "  ".join((found.kernel, found.chip, found.data))
-    return f"<table><caption>{escape(title)}</caption>{''.join(rows)}</table>"
+        numbers = ["" if n is None else figures(n) for n in
+                   (a.max_abs, a.rmse, a.sqnr_db, a.ratio_to_naive)]  # fmt: skip
+        verdicts = ["" if v is None else "yes" if v else "no" for v in (a.within, a.catlass)]
+        rows.append([row.label, *numbers, *verdicts])
+    return table_html("  ".join((found.kernel, found.chip, found.data)), head, rows)
+
+
+def table_html(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table with a heading row."""
+    body = "".join([_row(head, "th"), *(_row(row) for row in rows)])
+    caption = f"<caption>{escape(title)}</caption>" if title else ""
+    return f"<table>{caption}{body}</table>"

@@ -34,6 +34,7 @@ from emulator.numerics.codes import (
 from emulator.numerics.elementary import erf, exp, exp2, ln, rsqrt, sqrt, tanh
 from emulator.numerics.formats import FORMATS, Format, get_format
 from emulator.numerics.products import add_exact_dot, exact_dot
+from emulator.numerics.quantized import Quantized, quantize, scale_factors
 
 __all__ = [
     "BLOCK_FORMATS",
@@ -44,6 +45,7 @@ __all__ = [
     "Blocks",
     "Fmt",
     "Format",
+    "Quantized",
     "Rounding",
     "add_exact_dot",
     "as_codes",
@@ -61,11 +63,13 @@ __all__ = [
     "get_format",
     "largest_exact_k",
     "ln",
+    "quantize",
     "quantize_blocks",
     "quantize_int",
     "quantize_int8",
     "round_to",
     "rsqrt",
+    "scale_factors",
     "sqrt",
     "tanh",
     "to_numbers",
