@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 from pathlib import Path
 
@@ -59,3 +60,10 @@ def test_slow_parts_wait_until_they_are_asked_for(monkeypatch: pytest.MonkeyPatc
     page = "<!-- begin slow sample -->\nold\n<!-- end -->"
     assert docs.current(page) == page
     assert "new" in docs.current(page, slow=True)
+
+
+def test_python_examples_of_the_numbers_page() -> None:
+    page = docs.ROOT / "docs" / "numerics.md"
+    found = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
+    assert found.attempted > 10
+    assert found.failed == 0
