@@ -155,13 +155,10 @@ class Placed:
         ]
         slices, addrs = [t[:, 0] for t in terms], [t[:, 1] for t in terms]
         every = [self._rows(slices, addrs, byte) for byte in range(self.tensor.element_bytes)]
-        rows: Index = np.concatenate(every)
-        rows.sort()  # faster than np.unique, for most of it is sorted
-        kept: Index = rows[np.append(True, rows[1:] != rows[:-1])]
-        return kept
+        return np.unique(np.concatenate(every))
 
     @property
-    def runs(self) -> bool:
+    def _runs(self) -> bool:
         """Whether consecutive elements of the lane axis lie in consecutive lanes of one vector."""
         layout = self.layout
         if layout.lane_axis is None or layout.lane_div != 1:
@@ -172,7 +169,7 @@ class Placed:
         return all(bool((t == t[start]).all()) for t in terms)
 
     def spans(self, byte: int) -> Iterator[Span]:
-        """The tensor as runs of lanes; only where `runs` holds."""
+        """The tensor as runs of lanes; only where `_runs` holds."""
         axis = self.layout.lane_axis
         assert axis is not None
         order = [a for a in range(len(self.tensor.shape)) if a != axis]
@@ -208,20 +205,19 @@ class Placed:
 
     # ---- moving ------------------------------------------------------------------------------
 
-    def moved(self, codes: Array) -> Array:
+    def _moved(self, codes: Array) -> Array:
         """[..., lanes, bytes] with the lane axis last."""
         planes = codes.reshape(-1).view(np.uint8)
         planes = planes.reshape(*self.tensor.shape, self.tensor.element_bytes)
         assert self.layout.lane_axis is not None
         return np.moveaxis(planes, self.layout.lane_axis, -2)
 
-    def store(self, sram: NDArray[np.uint8], codes: Array, moved: Array | None = None) -> None:
-        """Place the codes; lanes that no element reaches are left alone. `moved` are the codes as
-        `moved` gives them, if somebody has made them contiguous."""
+    def store(self, sram: NDArray[np.uint8], codes: Array) -> None:
+        """Place the codes; lanes that no element reaches are left alone."""
         layout, size = self.layout, self.tensor.element_bytes
         repeat = layout.lane_repeat
-        if self.runs:
-            moved = self.moved(codes) if moved is None else moved
+        if self._runs:
+            moved = self._moved(codes)
             for byte in range(size):
                 for span in self.spans(byte):
                     block = moved[(*span.part, byte)].reshape(len(span.rows), -1)
@@ -244,10 +240,10 @@ class Placed:
     def load(self, sram: NDArray[np.uint8]) -> Array:
         """The tensor's codes as they lie in SRAM; of repeated lanes the first."""
         tensor, size = self.tensor, self.tensor.element_bytes
-        if self.runs:
+        if self._runs:
             assert self.layout.lane_axis is not None
             out = np.empty(tensor.shape, code_dtype(tensor))
-            moved = self.moved(out)
+            moved = self._moved(out)
             for byte in range(size):
                 for span in self.spans(byte):
                     block = sram[span.rows, : span.lanes : self.layout.lane_repeat]
@@ -318,15 +314,10 @@ class Plan:
     def fill(self, sram: NDArray[np.uint8], codes: Mapping[str, Array]) -> None:
         """Place the codes in every layout, `pad` in the lanes beyond them."""
         for name, values in codes.items():
-            axes = [p.layout.lane_axis for p in self.placed[name] if p.runs]
-            turned: dict[int | None, Array] = {}  # copies with the same lanes are turned once
             for placed, rows in zip(self.placed[name], self.rows[name], strict=True):
                 if self.tensors[name].pad:
                     sram[rows] = self.tensors[name].pad
-                axis = placed.layout.lane_axis
-                if axes.count(axis) > 1 and axis not in turned and placed.runs:
-                    turned[axis] = np.ascontiguousarray(placed.moved(values))
-                placed.store(sram, values, turned.get(axis) if placed.runs else None)
+                placed.store(sram, values)
 
     def mark(self, written: NDArray[np.uint64], full: int) -> None:
         """Note the vectors that the host fills as written."""

@@ -1,13 +1,16 @@
 """The reference manual of an instruction set, as Markdown made from its table.
 
-python -m isa.manual > docs/isa-lpu.md
+python -m isa.manual lpu > docs/isa-lpu.md
+python -m isa.manual npu > docs/isa-npu.md
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
+from isa import manual_text as text
 from isa.asm.directives import DIRECTIVES, Directive
 from isa.asm.layouts import PLACE_KEYS
 from isa.asm.tensors import TENSOR_KEYS
@@ -23,127 +26,60 @@ from isa.fields import (
     StreamField,
 )
 from isa.lpu import LPU
+from isa.npu import NPU
+from isa.npu_fields import COUNTS, GuardField, MaybeRegField, RegField, ValueField
 from isa.table import BYTES_OF, OPCODE, InstructionSet, Row
 
-_INTRO = """\
-# LPU instructions
 
-Made from the table in `isa/lpu.py` by `python -m isa.manual`; change that table instead.
+@dataclass(frozen=True)
+class Manual:
+    """What a machine class has beside its rows."""
 
-An instruction is a word of 128 bits, stored low byte first; the opcode is in bits 0-7, and bits
-that no field uses are 0. Numbers are little-endian, signed ones in two's complement.
-
-- **Streams.** `s8.e` is the eastward stream 8, `s8.w` the westward one; raw, bits 0-4 are the
-  number and bit 5 is set for west. An operand names its first stream; how many it takes follows
-  from the type: one per byte of an element, aligned to that number.
-- **Operands of the VXM** are a stream, a chained ALU (`a3`: what ALU 3 delivers in this very
-  cycle), or a number; as a destination, a stream or `_` (the result is only chained). Raw, bits
-  6-7 are the kind (0 none, 1 stream, 2 ALU, 3 number) and bits 0-5 the stream or ALU; the
-  number is in `imm`, one per word.
-- **Time.** An instruction that issues in cycle t in column c reads its operands there in cycle
-  t (later where the chip file gives a skew) and drives its result there in cycle t + latency;
-  one column further it can be read a cycle later. The *timing key* names the latency in the
-  chip file's `[latency]` table.
-- **`repeat`** issues the instruction before it again; the *advanced* operand is the one that
-  its stride moves.
-
-Bytes per element: {bytes}.
-"""
-
-_LANGUAGE = """\
-## Assembly text
-
-One statement per line; `#` and `//` begin a comment. A line is
-
-    [LABEL:] [@CYCLE] MNEMONIC[.SUFFIX]... OPERAND, ...
-
-- A label names the next instruction of its queue, wherever in the text it is; labels are one
-  name space. Those that begin with `.L` do not reach the object file. Names with odd characters
-  stand in quotes.
-- `@CYCLE` puts the instruction in that cycle, counted from the queue's start or from its
-  release by the last `sync`; the `nop` words before it are filled in. A cycle that has passed
-  is an error.
-- A stream operand may name the instruction whose value it is meant to get: `s0.e@ld_a`;
-  `s0.e@ld_a|ld_b`, either; `s4.e@(b0, b1, b2, b3)`, each stream its own, where `*` stands for
-  any, `a*4` for four times `a`, and `...` at the end for any on all that are left. This is kept
-  beside the words and checked when the program runs.
-- Numbers may be expressions with C's operators and precedence over integers (`0x10`, `0b101`,
-  `0o17`, `1_000`) and floats. A name is a symbol, or a label met before: its value is the cycle
-  in which that instruction issues. `.` is the next free cycle of the queue. `min` and `max`
-  take numbers.
-- The number of a stream may be an expression too, in brackets: `s[4 + 1].e`.
-- Facts of the chip: `latency(vxm.add)`, `hops(mem.w0, vxm)` (columns between two units),
-  `column(sxm.e)`, `chip(lanes)` (any number of the chip file).
-- `NAME ARGUMENT, ...` or `NAME ARGUMENT=VALUE` uses a macro.
-
-### Directives
-
-| directive | meaning |
-|---|---|
-"""
-
-_TENSORS = """
-### Tensors
-
-    .tensor NAME, DTYPE, [D0, D1, ...], ROLE, KEY=VALUE, ...
-    .place NAME, KEY=VALUE, ...
-
-A vector is one byte per lane. An element of several bytes lies in as many byte planes, low byte
-first.
-
-| key | meaning |
-|---|---|
-"""
-
-_VALUES = """
-In `data=` and `fill=` a hexadecimal number is a code, the bit pattern itself. Other numbers are
-values: integers for int32, int8, uint8 and uint16; for fp32, fp16 and bf16 numbers with a point
-or an exponent, rounded to nearest even. All other types take codes only. Longer data follows
-the declaration in data directives.
-"""
-
-_UNITS = {
-    "*": "Every queue",
-    "mem.read": "MEM, read port: queues `mem.SLICE.read`",
-    "mem.write": "MEM, write port: queues `mem.SLICE.write`",
-    "vxm": "VXM: queues `vxm.ALU`",
-    "mxm.weights": "MXM, weights: queues `mxm.PLANE.weights`",
-    "mxm.mm": "MXM, activations: queues `mxm.PLANE.mm`",
-    "sxm": "SXM: queues `sxm.SIDE.N`",
-}
+    isa: InstructionSet
+    intro: str
+    units: Mapping[str, str]  # unit of a row -> heading
+    language: str
+    tensors: str
+    tensor_keys: Mapping[str, str]
 
 
-def lpu_manual() -> str:
-    """The text of ``docs/isa-lpu.md``."""
-    return "".join(f"{line}\n" for line in _manual(LPU)).rstrip() + "\n"
+MANUALS = {
+    "lpu": Manual(LPU, text.LPU_INTRO, text.LPU_UNITS, text.LPU_LANGUAGE, text.LPU_TENSORS,
+                  {**PLACE_KEYS, **TENSOR_KEYS}),
+    "npu": Manual(NPU, text.NPU_INTRO, text.NPU_UNITS, text.NPU_LANGUAGE, text.NPU_TENSORS, {}),
+}  # fmt: skip
 
 
-def _manual(isa: InstructionSet) -> Iterable[str]:
+def manual(machine: str) -> str:
+    """The text of ``docs/isa-<machine>.md``."""
+    return "".join(f"{line}\n" for line in _lines(MANUALS[machine])).rstrip() + "\n"
+
+
+def _lines(m: Manual) -> Iterator[str]:
     sizes: dict[int, list[str]] = {}
     for name, size in BYTES_OF.items():
         sizes.setdefault(size, []).append(name)
-    yield _INTRO.format(bytes="; ".join(f"{n}: {', '.join(sizes[n])}" for n in sorted(sizes)))
+    yield m.intro.format(bytes="; ".join(f"{n}: {', '.join(sizes[n])}" for n in sorted(sizes)))
     yield "## Instructions\n"
     yield "| instruction | unit | opcode | |"
     yield "|---|---|---|---|"
-    for row in isa.rows:
+    for row in m.isa.rows:
         unit = "every queue" if row.unit == "*" else row.unit
         doc = row.doc.replace("|", "\\|")
         yield f"| [`{row.name}`](#{row.name}) | {unit} | `{row.code:#04x}` | {doc} |"
     yield ""
-    units = list(dict.fromkeys(row.unit for row in isa.rows))
-    for unit in units:
-        yield f"## {_UNITS.get(unit, unit)}\n"
-        for row in isa.rows:
+    for unit in dict.fromkeys(row.unit for row in m.isa.rows):
+        yield f"## {m.units[unit]}\n"
+        for row in m.isa.rows:
             if row.unit == unit:
                 yield from _row(row)
-    yield _LANGUAGE.rstrip()
+    yield m.language + text.DIRECTIVES.rstrip()
     for directive in dict.fromkeys(DIRECTIVES.values()):
         yield _directive(directive)
-    yield _TENSORS.rstrip()
-    for key, doc in {**PLACE_KEYS, **TENSOR_KEYS}.items():
+    yield m.tensors.rstrip()
+    for key, doc in m.tensor_keys.items():
         yield f"| `{key}=` | {doc} |"
-    yield _VALUES.rstrip()
+    yield text.VALUES.rstrip()
 
 
 def _directive(directive: Directive) -> str:
@@ -157,6 +93,8 @@ def _row(row: Row) -> Iterable[str]:
     yield f"    {row.syntax}\n"
     yield f"{row.doc}\n"
     facts = [f"opcode `{row.code:#04x}`"]
+    if row.pipe:
+        facts.append(f"pipe `{row.pipe}`")
     if row.timing:
         facts.append(f"timing key `{row.timing}`")
     if row.strided:
@@ -202,7 +140,21 @@ def _values(f: Field) -> str:
             return "stream"
         case ImmediateField():
             return "int32, or fp32 bits"
+        case ValueField():
+            return _value(f)
+        case RegField() | MaybeRegField():
+            last = COUNTS[f.file] - 1
+            return f"{f.file}0 to {f.file}{last}" + (", or `_`" if f.optional else "")
+        case GuardField():
+            return "q0 to q6, or with `!` their opposite"
     return f.kind
+
+
+def _value(f: ValueField) -> str:
+    """A register of one of the files, or a number."""
+    low, high = f.bounds
+    forms = [f"{file}0 to {file}{COUNTS[file] - 1}" for file in f.files]
+    return ", ".join([*forms, f"{low:,} to {high:,}"]) + (", or a float" if f.floats else "")
 
 
 def _remark(f: Field) -> str:
@@ -225,4 +177,4 @@ def _streams(rule: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(lpu_manual())
+    sys.stdout.write(manual(sys.argv[1]))

@@ -55,8 +55,9 @@ def comparison_page(reports: Sequence[RunReport]) -> list[Any]:
     names = _names(reports)
     rows = [[title, *(figure(report) for report in reports)] for title, figure in FIGURES]
     rows = [row for row in rows if any(row[1:])]
+    title, shape = _title(reports)
     return sections(
-        [heading(_title(reports))],
+        [heading(title), *([paragraph(shape)] if shape else [])],
         [table(["", *names], indent(rows))],
         _account(reports, names),
         [paragraph(text, "") for text in _remarks(reports, names)],
@@ -164,12 +165,13 @@ def shares(unit: UnitUse | None, cycles: int) -> dict[str, float]:
 # ---- titles --------------------------------------------------------------------------------------
 
 
-def _title(reports: Sequence[RunReport]) -> str:
+def _title(reports: Sequence[RunReport]) -> tuple[str, str]:
+    """What all have in common: the heading, and the parameters below it."""
     kernels = list(dict.fromkeys(report.kernel for report in reports))
     data = list(dict.fromkeys(report.data for report in reports))
     shapes = [dict(report.shape) for report in reports]
     common = {k: v for k, v in shapes[0].items() if all(s.get(k) == v for s in shapes)}
-    return "  ".join([*kernels, *data, shape_text(common)]).strip()
+    return "  ".join([*kernels, *data]), shape_text(common)
 
 
 def _names(reports: Sequence[RunReport]) -> list[str]:

@@ -78,17 +78,15 @@ class Timeline:
         self._pieces: list[int] = []
 
     def window(self, at: int, length: int) -> int:
-        """Bits at .. at + length - 1, and perhaps more above; those before 0 are clear."""
+        """Bits at .. at + length - 1; those before 0 are clear."""
         if at < 0:
             return self.window(0, length + at) << -at if length + at > 0 else 0
         first, low = divmod(at, self.PIECE)
-        if low + length <= self.PIECE:  # nearly always
-            return self._pieces[first] >> low if first < len(self._pieces) else 0
         pieces = self._pieces[first : first + (low + length - 1) // self.PIECE + 1]
         bits = 0
         for piece in reversed(pieces):
             bits = bits << self.PIECE | piece
-        return bits >> low
+        return bits >> low & (1 << length) - 1
 
     def add(self, at: int, mask: int) -> None:
         """Set the bits of `mask`, from bit `at` on."""
@@ -114,16 +112,16 @@ class Reservations:
 
         `extra` holds masks (from cycle `start`) that the same fragment has claimed already.
         """
-        mask, offset = claim.mask, claim.offset + ORIGIN
+        at = start + claim.offset + ORIGIN
         for key in claim.checked:
             busy = self._busy.get(key)
-            hit = busy.window(start + offset, mask.bit_length()) & mask if busy else 0
-            own = extra.get(key)
-            if own and (own >> offset) & mask:
+            hit = busy.window(at, claim.mask.bit_length()) & claim.mask if busy else 0
+            own = extra.get(key, 0)
+            if own and (own >> (claim.offset + ORIGIN)) & claim.mask:
                 return Hit(0, key, start)
             if hit:
                 # A solid burst cannot fit before its first cycle has passed the last conflict.
-                solid = mask & (mask + 1) == 0
+                solid = claim.mask & (claim.mask + 1) == 0
                 last = hit.bit_length()
                 return Hit(last if solid else 1, key, start + claim.offset + last - 1)
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -205,17 +205,16 @@ class Schedule:
             best: Hit | None = None
             for option in choice.options:
                 claims = choice.claims(option)
-                # Any conflict says how far to slide at least; the first one will do.
-                checks = (self._reserved.blocked_for(c, start, extra) for c in claims)
-                hit = next((h for h in checks if h is not None), None)
-                if hit is None:
+                hits = [h for c in claims if (h := self._reserved.blocked_for(c, start, extra))]
+                if not hits:
                     choice.take(option)
                     for claim in claims:
                         _add(extra, claim)
                     chosen += claims
                     break
-                if hit.step and (best is None or hit.step < best.step):
-                    best = hit
+                worst = max(hits, key=lambda h: h.step)
+                if all(h.step for h in hits) and (best is None or worst.step < best.step):
+                    best = worst
             else:
                 if best is None:
                     raise ScheduleError(
@@ -230,13 +229,13 @@ class Schedule:
         free = [op for op in fragment.ops if len(op.queues) > 1]
         # Those with fewer candidates (large ALUs) choose first.
         for op in sorted(free, key=lambda o: len(o.queues)):
-            claims = cache(partial(self._queue_claims, op))
+            claims = partial(self._queue_claims, op)
             yield Choice(op.queues, claims, partial(setattr, op, "queue"))
         for value in sorted(fragment.values, key=lambda v: -v.width):
             if value.direction == "":
                 continue
             firsts = value.group or tuple(range(32 - value.align, -1, -value.align))
-            claims = cache(partial(self._stream_claims, value, way=self._way(value)))
+            claims = partial(self._stream_claims, value, way=self._way(value))
             yield Choice(firsts, claims, partial(setattr, value, "stream"))
 
     @staticmethod
