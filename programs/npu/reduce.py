@@ -26,6 +26,7 @@ from programs.npu.tiles import TileProgram
 
 PARTS = 64  # two for every lane of the last warp
 LEAST = 4096  # elements worth a part
+TOGETHER = 8  # loads of a thread that are under way at once
 OPS = ("sum", "max", "min")
 START: dict[str, dict[str, Operand]] = {
     "fp32": {"sum": 0.0, "max": -np.inf, "min": np.inf},
@@ -87,18 +88,28 @@ class ReduceKernel(SimtKernel):
         i = f.special("tid")
         f.add(i, f["first"], into=i)
         total = f.reg(start)
+        with f.scope():  # while there are several left for every thread: their loads together
+            last = f.add(i, (TOGETHER - 1) * f.threads)
+            with f.loop(lambda: f.compare("lt", last, f["stop"])):
+                at = f.shl(i, 2)
+                values = [f.load(f["x"], at, 4 * f.threads * k) for k in range(TOGETHER)]
+                for value in values:
+                    self._fold(f, dtype, op, total, value)
+                for index in (i, last):
+                    f.add(index, TOGETHER * f.threads, into=index)
         with f.each_from(i, f["stop"], f.threads):
             self._fold(f, dtype, op, total, f.load(f["x"], f.shl(i, 2)))
         f.reduce(op, total, dtype, into=total)
         # Lane 0 of every warp leaves its result in UB, where the first warp finds them all.
         lane, warp = f.special("lane"), f.special("warp")
+        own, theirs = f.shl(warp, 2), f.shl(lane, 2)
         with f.only(f.compare("eq", lane, 0)):
-            f.store(total, f.ub, f.shl(warp, 2), space="ub")
+            f.store(total, f.ub, own, space="ub")
         f.barrier()
         with f.when(f.compare("eq", warp, 0)):
             f.mov(total, start)
             with f.only(f.compare("lt", lane, warps)):
-                f.load(f.ub, f.shl(lane, 2), space="ub", into=total)
+                f.load(f.ub, theirs, space="ub", into=total)
             f.reduce(op, total, dtype, into=total)
             with f.only(f.compare("eq", lane, 0)):
                 f.store(total, f["to"])

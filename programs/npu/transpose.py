@@ -36,7 +36,7 @@ class TransposeKernel(SimtKernel):
         Param("rows", 1024, "rows of x"),
         Param("cols", 1024, "columns of x"),
         Choice("through", "ub", "how elements move", choices=("ub", "gm")),
-        threads_param(256, most=1024),
+        threads_param(most=1024),
     )
     inputs_doc: ClassVar[dict[str, str]] = {"x": "[rows, cols]"}
     outputs_doc: ClassVar[dict[str, str]] = {"y": "[cols, rows] fp32"}

@@ -91,7 +91,7 @@ def in_order(x: Any, threads: int, op: Any, start: Any) -> Any:
 
 
 @few
-@given(n=st.integers(1, 20000), threads=st.sampled_from([32, 96, 256]))
+@given(n=st.integers(1, 30000), threads=st.sampled_from([32, 96, 256]))
 def test_sums_of_floats_have_one_order(n: int, threads: int) -> None:
     x = np.random.default_rng(n).standard_normal(n).astype(F32)
     _, got, _ = run("reduce", {"threads": threads}, {"x": x})
@@ -240,6 +240,21 @@ def test_what_does_not_fit(name: str, given_: dict[str, Any], message: str) -> N
     with pytest.raises(KernelError, match="npu-910b has no SIMT mode"):
         kernel.build(load("npu-910b"), dtype, kernel.resolve({"mode": "simt"} if name == "add"
                                                              else {}))  # fmt: skip
+
+
+SIMT = ("saxpy", "reduce", "histogram", "gather", "transpose", "spmv", "engram", "ub_load")
+
+
+@pytest.mark.parametrize("name", SIMT)
+def test_kernels_know_whether_cycles_need_values(name: str) -> None:
+    kernel = kernels("npu")[name]
+    params = kernel.resolve({})
+    made = kernel.build(LARGE, kernel.default_dtype(LARGE), params)
+    assert Machine(LARGE).prepare(made).data == kernel.timed_by_values
+    if not kernel.timed_by_values:
+        arrays = kernel.encode(kernel.default_dtype(LARGE), params, kernel.inputs(params, 0))
+        full = Machine(LARGE).run(made, arrays.tensors).cycles
+        assert Machine(LARGE).run(made, mode="timing").cycles == full
 
 
 def test_offsets_have_32_bits() -> None:
