@@ -8,7 +8,6 @@ from emulator.lpu.prepare import Prepared
 
 SEGMENT: np.dtype[Any]
 LINK: np.dtype[Any]
-BURST: np.dtype[Any]
 
 class Charges:
     op_issued: NDArray[np.int64]

@@ -16,6 +16,7 @@ from libc.string cimport memset
 
 import numpy as np
 
+from emulator.lpu._engine import BURST
 from isa.lpu import TYPES
 from isa.table import BYTES_OF
 
@@ -24,6 +25,7 @@ include "_rows.pxi"
 include "_vector.pxi"
 include "_reasons.pxi"
 include "_bulk_rows.pxi"
+include "_shared.pxi"
 include "_bulk_walk.pxi"
 include "_bulk_streams.pxi"
 include "_bulk_memory.pxi"
@@ -54,10 +56,6 @@ LINK = np.dtype([
     *((n, np.int64) for n in ("i0", "n", "k0", "ks")),
     *((n, np.int32) for n in ("seg", "producer")),
     *((n, np.int16) for n in ("operand", "part", "source", "chained")),
-])
-BURST = np.dtype([
-    ("cycle", np.int64), ("count", np.int64), ("interval", np.int64), ("op", np.int32),
-    ("hold", np.int32),
 ])
 
 
@@ -308,13 +306,7 @@ cdef class Bulk:
     @property
     def totals(self):
         """Vectors moved and cycles of note."""
-        cdef State* s = &self.s
-        return {
-            "sram_read": s.sram_read, "sram_written": s.sram_written,
-            "stream_taken": s.stream_taken, "stream_driven": s.stream_driven, "fed": s.fed,
-            "first_lw": s.first_lw, "last_lw": s.last_lw,
-            "first_mm": s.first_mm, "last_mm": s.last_mm,
-        }
+        return totals_of(&self.s)
 
     def segments(self):
         """Record array `SEGMENT`."""

@@ -203,24 +203,6 @@ cdef int collides(Drive* p, Drive* q) noexcept nogil:
     return 0
 
 
-cdef int expected(State* s, int expect, int k, int producer) noexcept nogil:
-    """Whether op `producer` is among those meant for stream k of an operand."""
-    cdef int low, high, middle
-    if k >= s.expect_operands[2 * expect + 1]:
-        return 1
-    low = s.expect_streams[2 * (s.expect_operands[2 * expect] + k)]
-    high = low + s.expect_streams[2 * (s.expect_operands[2 * expect] + k) + 1]
-    if low == high:
-        return 1
-    while high - low > 1:
-        middle = (low + high) >> 1
-        if s.expect_producers[middle] <= producer:
-            low = middle
-        else:
-            high = middle
-    return s.expect_producers[low] == producer
-
-
 cdef int link(State* s, Take* t, Drive* p, int64_t i0, int64_t n, int64_t k0, int64_t ks) noexcept nogil:
     """Values k0, k0 + ks, ... of p go to t's vectors i0 .. i0 + n - 1."""
     cdef Seg* g = seg_at(s, t.seg)

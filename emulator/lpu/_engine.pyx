@@ -30,6 +30,7 @@ include "_rows.pxi"
 include "_vector.pxi"
 include "_log.pxi"
 include "_state.pxi"
+include "_shared.pxi"
 include "_hazards.pxi"
 include "_calendar.pxi"
 include "_lanes.pxi"
@@ -264,13 +265,7 @@ cdef class Engine:
     @property
     def totals(self):
         """Vectors moved and cycles of note."""
-        cdef State* s = &self.s
-        return {
-            "sram_read": s.sram_read, "sram_written": s.sram_written,
-            "stream_taken": s.stream_taken, "stream_driven": s.stream_driven, "fed": s.fed,
-            "first_lw": s.first_lw, "last_lw": s.last_lw,
-            "first_mm": s.first_mm, "last_mm": s.last_mm,
-        }
+        return totals_of(&self.s)
 
     def log(self):
         """What happened as record arrays: issues, uses, values, bursts, syncs."""

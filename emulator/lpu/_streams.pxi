@@ -24,24 +24,6 @@ cdef inline uint8_t* slot_bytes(State* s, int slot) noexcept nogil:
     return s.slot_data + <int64_t> slot * s.pitch
 
 
-cdef int expected(State* s, int expect, int k, int producer) noexcept nogil:
-    """Whether op `producer` is among those meant for stream k of an operand."""
-    cdef int low, high, middle
-    if k >= s.expect_operands[2 * expect + 1]:
-        return 1
-    low = s.expect_streams[2 * (s.expect_operands[2 * expect] + k)]
-    high = low + s.expect_streams[2 * (s.expect_operands[2 * expect] + k) + 1]
-    if low == high:
-        return 1
-    while high - low > 1:
-        middle = (low + high) >> 1
-        if s.expect_producers[middle] <= producer:
-            low = middle
-        else:
-            high = middle
-    return s.expect_producers[low] == producer
-
-
 cdef const uint8_t* take(
         State* s, int op, int issue, int stream, int expect, int k, uint64_t* poison) noexcept nogil:
     """Stream `k` of an operand whose first stream is `stream`, as it arrives at the op's column.
