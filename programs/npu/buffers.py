@@ -91,7 +91,8 @@ class Ring:
         self._parts: dict[str, tuple[int, int]] = {}  # first address, bytes to the next slot
         for part, (space, size) in parts.items():
             step = -(-size // ALIGN) * ALIGN
-            what = f"{name}.{part} {depth} x" if depth > 1 else f"{name}.{part}"
+            what = part if part == name else f"{name}.{part}"
+            what = f"{depth} slots of {what}" if depth > 1 else what
             self._parts[part] = core.buffers.take(space, step * depth, what), step
         pairs = list(zip(stages, (*stages[1:], stages[0]), strict=True))
         self.flag = core.flags(pairs, depth)

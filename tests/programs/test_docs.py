@@ -27,3 +27,10 @@ def test_scheduling_walkthrough_runs(capsys):
 def test_simt_walkthrough_runs(capsys):
     run("simt.md")
     assert "cycles; most were lost to" in capsys.readouterr().out
+
+
+def test_npu_walkthrough_runs(capsys):
+    run("npu-kernels.md")
+    printed = capsys.readouterr().out
+    assert "cycles, bound by" in printed
+    assert "vector.mte3" in printed
