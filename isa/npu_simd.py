@@ -133,6 +133,8 @@ ROWS = (
          "dst = even elements of a, b; dst + 1 = odd ones."),
     simd(0x6d, "vperm", (WIDTH, v("dst"), v("a"), v("index")),
          "dst[i] = a[index[i] mod lanes]."),
+    simd(0x6e, "vmuladd", _binary(*FLOATS),
+         "dst = dst * a + b, rounded once: a step of Horner's rule.", "mul"),
     simd(0x70, "pcount", (WIDTH, p("dst"), value("a")),
          "dst = the first a lanes of this width (none if negative, at most all).", "mask"),
     simd(0x71, "pand", (p("dst"), p("a"), p("b")), "dst = a and b.", "mask"),

@@ -3,14 +3,20 @@
 cdef extern from *:
     """
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-__attribute__((target_clones("arch=haswell", "default")))
+#define PRESIL_FUSED __attribute__((target_clones("arch=haswell", "default")))
+#else
+#define PRESIL_FUSED
 #endif
-/* d = a * b + d, each rounded once: the same bits with and without the CPU's instruction. */
-static void presil_fused(int n, float *d, const float *a, const float *b) {
+/* d = a * b + d and d = d * a + b, rounded once: the same bits without the CPU's instruction. */
+PRESIL_FUSED static void presil_fused(int n, float *d, const float *a, const float *b) {
     for (int i = 0; i < n; i++) d[i] = __builtin_fmaf(a[i], b[i], d[i]);
+}
+PRESIL_FUSED static void presil_horner(int n, float *d, const float *a, const float *b) {
+    for (int i = 0; i < n; i++) d[i] = __builtin_fmaf(d[i], a[i], b[i]);
 }
     """
     void presil_fused(int n, float* d, const float* a, const float* b) noexcept nogil
+    void presil_horner(int n, float* d, const float* a, const float* b) noexcept nogil
 
 cdef uint8_t[VBYTES] ALL_ONES
 cdef uint8_t[VBYTES] ALL_ZEROS
@@ -118,6 +124,8 @@ cdef void float_lanes(int code, int n, float* d, const float* a, const float* b)
             d[i] = smaller(a[i], b[i])
     elif code == OP_VMADD:
         presil_fused(n, d, a, b)
+    elif code == OP_VMULADD:
+        presil_horner(n, d, a, b)
     elif code == OP_VNEG:
         for i in range(n):
             d[i] = -a[i]

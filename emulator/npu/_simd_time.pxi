@@ -155,9 +155,9 @@ cdef void when_vector(Machine* m, Simd* f, Times* t, const Op* o) noexcept nogil
             ready = max(ready, t.v[o.a])
     else:
         ready = max(ready, t.v[o.a])
-    if (o.merge or code == OP_VMADD) and code != OP_VCMP:
+    if (o.merge or code == OP_VMADD or code == OP_VMULADD) and code != OP_VCMP:
         ready = max(ready, t.v[o.dst])
-    if OP_VADD <= code <= OP_VSHR or code == OP_VCMP or code == OP_VSEL:
+    if OP_VADD <= code <= OP_VSHR or code in (OP_VCMP, OP_VSEL, OP_VMULADD):
         if o.b_kind == 0:
             ready = max(ready, t.v[o.b])
         elif o.b_kind == 1:

@@ -31,7 +31,8 @@ cdef inline void spread(uint8_t* out, const uint8_t* one, int bytes_) noexcept n
 
 cdef void arithmetic(Simd* f, const Op* o, const uint8_t* mask) noexcept nogil:
     cdef int bytes_ = lane_bytes(o.type), n = VBYTES // bytes_, i, format_
-    cdef bint two = o.code <= OP_VSHR
+    cdef bint two = o.code <= OP_VSHR or o.code == OP_VMULADD
+    cdef bint onto = o.code == OP_VMADD or o.code == OP_VMULADD
     cdef float[128] x, y, z
     cdef uint8_t[VBYTES] filled, apart, known
     cdef uint8_t* made = apart
@@ -44,10 +45,10 @@ cdef void arithmetic(Simd* f, const Op* o, const uint8_t* mask) noexcept nogil:
         b = operand_b(f, o.type, o.b, o.b_kind, filled)
         if o.b_kind == 0:
             what = both_known(f, what, known_of(f, <int> o.b), known)
-    if o.code == OP_VMADD:
+    if onto:
         what = both_known(f, what, known_of(f, o.dst), known)
     if o.type == TYPE_FP32:
-        if made == apart and o.code == OP_VMADD:
+        if made == apart and onto:
             memcpy(made, f.v[o.dst], VBYTES)
         float_lanes(o.code, n, <float*> made, <const float*> a, <const float*> b)
     elif is_float(o.type):
@@ -55,7 +56,7 @@ cdef void arithmetic(Simd* f, const Op* o, const uint8_t* mask) noexcept nogil:
         decode_to_f32(format_, a, x, n)
         if two:
             decode_to_f32(format_, b, y, n)
-        if o.code == OP_VMADD:
+        if onto:
             decode_to_f32(format_, f.v[o.dst], z, n)
         float_lanes(o.code, n, z, x, y)
         encode_from_f32(format_, z, made, n, False)
@@ -260,7 +261,7 @@ cdef void what(Machine* m, Sub* s, Simd* f, const Op* o) noexcept nogil:
         element(m, s, f, o)
     elif code == OP_VZIP or code == OP_VUNZIP or code == OP_VPERM:
         shuffle(f, o)
-    elif OP_VADD <= code <= OP_VSQRT:
+    elif OP_VADD <= code <= OP_VSQRT or code == OP_VMULADD:
         arithmetic(f, o, mask)
 
 

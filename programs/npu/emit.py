@@ -11,9 +11,10 @@ unit computes costs cycles as everything else does, so builders compute in Pytho
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from isa.npu import NPU, Reg
@@ -143,6 +144,20 @@ class Code(Words):
         self.branch(OPPOSITE[cond], a, b, out)
         yield
         self.bind(out)
+
+    def interleave(self, parts: Sequence[Callable[[], None]]) -> None:
+        """Emit pieces that have nothing to do with each other, their instructions in turn.
+
+        A unit that looks ahead a limited number of instructions then finds independent ones.
+        """
+        pieces = []
+        for part in parts:
+            first = len(self._words)
+            part()
+            pieces.append(self._words[first:])
+            del self._words[first:]
+        for turn in zip_longest(*pieces):
+            self._words.extend(word for word in turn if word is not None)
 
     # ---- flags -----------------------------------------------------------------------------------
 

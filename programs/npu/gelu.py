@@ -22,15 +22,27 @@ Q = (
 
 
 class GeluKernel(GeluMaths, ElementwiseKernel):
-    """About 24 instructions per 64 elements, two of them special: memory-bound on large tensors."""
+    """22 instructions per 64 elements, two of them special, in one long chain: six at once."""
+
+    together = 6
 
     def lanes(self, f: Function, *values: Vector) -> Vector:
-        (x,) = values
-        size = f.min(f.abs(x), FAR)
-        t = f.div(f.fill(1.0), f.add(f.mul(size, P), 1.0))
-        gauss = f.exp(f.mul(f.mul(size, size), -0.5))
-        erfc = f.mul(f.horner(t, Q), gauss)
-        return f.sub(f.each("vrelu", x), f.mul(f.mul(size, 0.5), erfc))
+        (x,) = values  # results go where operands were: several of these run at once
+        size = f.abs(x)
+        f.min(size, FAR, into=size)
+        t = f.mul(size, P)
+        f.add(t, 1.0, into=t)
+        one = f.fill(1.0)
+        f.div(one, t, into=t)
+        gauss = f.mul(size, size, into=one)
+        f.mul(gauss, -0.5, into=gauss)
+        f.exp(gauss, into=gauss)
+        erfc = f.horner(t, Q)
+        f.mul(erfc, gauss, into=erfc)
+        f.mul(size, 0.5, into=size)
+        f.mul(erfc, size, into=erfc)
+        f.each("vrelu", x, into=x)
+        return f.sub(x, erfc, into=x)
 
 
 KERNEL = GeluKernel()

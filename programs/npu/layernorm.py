@@ -19,7 +19,7 @@ class LayerNormKernel(LayerNormMaths, RowwiseKernel):
                 f.add(total, f.keep(mask, x), into=total)
 
             means = []
-            for total in rows.fold(numbers, 0.0, plain):
+            for total in rows.fold(numbers, 0.0, plain, rows.add_into):
                 means.append(f.div(f.reduce_all("sum", total), float(tile.cols)))
                 f.free_vectors(total)
 
@@ -28,7 +28,7 @@ class LayerNormKernel(LayerNormMaths, RowwiseKernel):
                 f.madd(total, off, off)
 
             scales = []
-            for total in rows.fold(numbers, 0.0, square):
+            for total in rows.fold(numbers, 0.0, square, rows.add_into):
                 variance = f.div(f.reduce_all("sum", total), float(tile.cols))
                 root = f.sqrt(f.add(variance, EPSILONS["layernorm"]))
                 scales.append(f.div(one, root, into=root))

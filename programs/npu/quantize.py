@@ -87,7 +87,7 @@ class PairFunction(RowsFunction):
         f = self.f
         at = self.cursors("x", self.tile.x_pitch, numbers)
 
-        def visit(mask: Mask | None) -> None:
+        def visit(mask: Mask | None, way: int) -> None:
             for i in numbers:
                 with f.scope():
                     step(i, *self.pair(at[i], mask))
@@ -270,11 +270,11 @@ class _Builder:
         f.op("and", count, count, LANES - 1)
         rest = f.mask(count)
         f.op("min", count, count, 1)
-        cursor, to = f.reg(at), f.reg(f["scale"])
+        cursor, back, to = f.reg(at), f.reg(at), f.reg(f["scale"])
         top = f.fill(254, type="int32")
 
         def chunk(mask: Mask | None) -> None:
-            exponent = f.load(cursor)
+            exponent = f.load(cursor, step=True)
             f.each("vshr", exponent, 23, type="uint32", into=exponent)
             finite = f.compare("ne", exponent, NAN_EXPONENT, type="int32")
             code = f.each("vsub", exponent, emax, type="int32", into=exponent)
@@ -284,14 +284,14 @@ class _Builder:
             f.each("vmax", factor, LEAST_FACTOR, type="int32", into=factor)
             f.keep(finite, factor)
             f.select(finite, code, NAN_EXPONENT, into=code)
-            f("vst", width="b32", dist="norm", src=factor, base=cursor, post=REGISTER, mask=mask)
+            f("vst", width="b32", dist="norm", src=factor, base=back, post=REGISTER, mask=mask)
             f("vst", width="b8", dist="pack4", src=code, base=to, post=LANES, mask=mask)
 
         with f.repeat(whole):
             chunk(None)
         with f.repeat(count):
             chunk(rest)
-        f.free(count, whole, cursor, to)
+        f.free(count, whole, cursor, back, to)
 
     def integers(self) -> Function:
         """y = round(x / scale): the quotient rounded once, which a rounded fp32 one is not.

@@ -18,7 +18,7 @@ class RmsNormKernel(RmsNormMaths, RowwiseKernel):
             def square(i: int, total: Vector, x: Vector, mask: Mask | None) -> None:
                 f.madd(total, f.keep(mask, x), x)
 
-            totals = rows.fold(numbers, 0.0, square)
+            totals = rows.fold(numbers, 0.0, square, rows.add_into)
             scales = []
             for total in totals:
                 mean = f.div(f.reduce_all("sum", total), float(tile.cols))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from emulator.npu.chip import NpuChip
 from isa.npu import Reg
@@ -95,6 +96,10 @@ def row_tile(
                    chunk)  # fmt: skip
 
 
+Step = Callable[[int, Vector, Vector, "Mask | None"], None]
+Join = Callable[[Vector, Vector], None]
+
+
 class RowsFunction:
     """Emits a SIMD function (x, y, rows, ...) over the rows of a tile, some at a time."""
 
@@ -129,48 +134,75 @@ class RowsFunction:
             self.f.op("add", register, self.f[argument], number * pitch)
         return made
 
-    def chunks(self, visit: Callable[[Mask | None], None]) -> None:
-        """`visit` for every register of a row: whole ones in a hardware loop, the tail masked."""
-        if self.tile.full:
-            with self.f.repeat(self.tile.full):
-                visit(None)
+    def ways(self, numbers: list[int]) -> int:
+        """Accumulators per row, so that few rows keep V as busy as many."""
+        return max(1, min(TOGETHER // len(numbers), self.tile.full))
+
+    def chunks(self, visit: Callable[[Mask | None, int], None], ways: int = 1) -> None:
+        """visit(mask, way) for every chunk of a row: whole ones in a hardware loop, `ways` at a
+        time, the last one masked if it is not whole."""
+        turns, left = divmod(self.tile.full, ways)
+        if turns:
+            with self.f.repeat(turns):
+                for way in range(ways):
+                    visit(None, way)
+        for way in range(left):
+            with self.f.scope():
+                visit(None, way)
         if self.mask is not None:
             with self.f.scope():
-                visit(self.mask)
+                visit(self.mask, left)
 
-    def fold(
-        self,
-        numbers: list[int],
-        start: float,
-        step: Callable[[int, Vector, Vector, Mask | None], None],
-    ) -> list[Vector]:
-        """A vector per row from a number on; step(row, total, x, mask) for every register."""
+    def totals(self, numbers: list[int], start: float) -> list[list[Vector]]:
+        """Accumulators, [row][way]."""
+        return [[self.f.fill(start) for _ in range(self.ways(numbers))] for _ in numbers]
+
+    def joined(self, totals: list[list[Vector]], join: Join) -> list[Vector]:
+        """One vector per row; the others are free again."""
         f = self.f
-        totals = [f.fill(start) for _ in numbers]
+        for row in totals:
+            while len(row) > 1:
+                last = row.pop()
+                join(row[-1], last)
+                f.free_vectors(last)
+        return [row[0] for row in totals]
+
+    def fold(self, numbers: list[int], start: float, step: Step, join: Join) -> list[Vector]:
+        """A vector per row from a number on: step(row, total, x, mask) for every register of it,
+        join(total, other) where there are several totals of a row."""
+        f = self.f
+        totals = self.totals(numbers, start)
         at = self.cursors("x", self.tile.x_pitch, numbers)
 
-        def visit(mask: Mask | None) -> None:
+        def visit(mask: Mask | None, way: int) -> None:
             for i in numbers:
-                step(i, totals[i], f.load(at[i], self.dtype, step=True), mask)
+                with f.scope():
+                    step(i, totals[i][way], f.load(at[i], self.dtype, step=True), mask)
 
-        self.chunks(visit)
+        self.chunks(visit, self.ways(numbers))
         f.free(*at)
-        return totals
+        return self.joined(totals, join)
 
-    def map(self, numbers: list[int], step: Callable[[int, Vector, Mask | None], Vector]) -> None:
-        """y = step(row, x, mask), register by register."""
+    def map(
+        self, numbers: list[int], step: Callable[[int, Vector, Mask | None, int], Vector]
+    ) -> None:
+        """y = step(row, x, mask, way), register by register."""
         f = self.f
         at = self.cursors("x", self.tile.x_pitch, numbers)
         to = self.cursors("y", self.tile.y_pitch, numbers)
 
-        def visit(mask: Mask | None) -> None:
+        def visit(mask: Mask | None, way: int) -> None:
             for i in numbers:
                 with f.scope():
                     x = f.load(at[i], self.dtype, step=True)
-                    f.store(step(i, x, mask), to[i], step=True, mask=mask)
+                    f.store(step(i, x, mask, way), to[i], step=True, mask=mask)
 
-        self.chunks(visit)
+        self.chunks(visit, self.ways(numbers))
         f.free(*at, *to)
+
+    def add_into(self, total: Vector, other: Vector) -> None:
+        """The join of sums."""
+        self.f.add(total, other, into=total)
 
     def scaled(
         self, numbers: list[int], step: Callable[[int, Vector], Vector], gamma: str, beta: str = ""
@@ -181,7 +213,7 @@ class RowsFunction:
         to = self.cursors("y", self.tile.y_pitch, numbers)
         columns = [f.reg(f[name]) for name in (gamma, beta) if name]
 
-        def visit(mask: Mask | None) -> None:
+        def visit(mask: Mask | None, way: int) -> None:
             factors = [f.load(column, step=True) for column in columns]
             for i in numbers:
                 with f.scope():
@@ -247,6 +279,8 @@ class RowwiseKernel(NpuRows):
 class ElementwiseKernel(NpuRows):
     """Inputs of equal shape -> a result of that shape; rows do not matter."""
 
+    together: ClassVar[int] = TOGETHER  # registers of elements that a function takes at once
+
     @abstractmethod
     def lanes(self, f: Function, *values: Vector) -> Vector:
         """The result of 64 elements."""
@@ -288,13 +322,18 @@ class ElementwiseKernel(NpuRows):
         return program.finish(blocks, meta)
 
     def emit(self, f: Function, dtype: str) -> None:
-        """Whole registers in a hardware loop, then what is left under a mask."""
+        """Whole registers in a hardware loop, some at a time, then what is left under a mask."""
 
         def visit(mask: Mask | None) -> None:
             values = [f.load(f[n], dtype, step=True) for n in self.operands]
             f.store(self.lanes(f, *values), f["to"], step=True, mask=mask)
 
         mask = f.mask(f["rest"])
+        together = f.reg()
+        f.op("div", together, f["whole"], self.together)
+        with f.repeat(together):
+            f.interleave([lambda: visit(None)] * self.together)
+        f.op("rem", f["whole"], f["whole"], self.together)
         with f.repeat(f["whole"]):
             visit(None)
         f.op("min", f["rest"], f["rest"], 1)

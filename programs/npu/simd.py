@@ -200,10 +200,7 @@ class Function(Code):
         """c0 + x (c1 + x (c2 + ...)), each step rounded once."""
         total = self.fill(coefficients[-1])
         for c in reversed(coefficients[:-1]):
-            step = self.fill(c)
-            self.madd(step, total, x)
-            self.free_vectors(total)
-            total = step
+            self.each("vmuladd", x, c, into=total)
         return total
 
     def fill(self, a: Operand, type: str = "fp32", **more: Any) -> Vector:

@@ -21,18 +21,21 @@ class SoftmaxKernel(SoftmaxMaths, RowwiseKernel):
                 kept = x if mask is None else f.select(mask, x, -math.inf)
                 f.max(top, kept, into=top)
 
-            tops = rows.fold(numbers, -math.inf, larger)
-            tops = [f.reduce_all("max", top) for top in tops]
-            sums = [f.fill(0.0) for _ in numbers]
+            def largest(top: Vector, other: Vector) -> None:
+                f.max(top, other, into=top)
 
-            def power(i: int, x: Vector, mask: Mask | None) -> Vector:
+            tops = rows.fold(numbers, -math.inf, larger, largest)
+            tops = [f.reduce_all("max", top) for top in tops]
+            sums = rows.totals(numbers, 0.0)
+
+            def power(i: int, x: Vector, mask: Mask | None, way: int) -> Vector:
                 e = f.exp(f.sub(x, tops[i]), mask=mask)
-                f.add(sums[i], e, into=sums[i])
+                f.add(sums[i][way], e, into=sums[i][way])
                 return e
 
             rows.map(numbers, power)
-            for i in numbers:
-                f.store_one(f.reduce("sum", sums[i]), f["scratch"], offset=4 * i)
+            for i, total in enumerate(rows.joined(sums, rows.add_into)):
+                f.store_one(f.reduce("sum", total), f["scratch"], offset=4 * i)
 
         rows.rows(exponentials, x=tile.x_pitch, y=tile.y_pitch, scratch=4)
         f.fence()
@@ -41,16 +44,17 @@ class SoftmaxKernel(SoftmaxMaths, RowwiseKernel):
 
         def quotients(numbers: list[int]) -> None:
             sums = [f.load_one(f["scratch"], offset=4 * i) for i in numbers]
-            at = rows.cursors("y", tile.y_pitch, numbers)
+            # A cursor moves when its instruction issues: loads must not wait for stores.
+            at, to = (rows.cursors("y", tile.y_pitch, numbers) for _ in range(2))
 
-            def visit(mask: Mask | None) -> None:
+            def visit(mask: Mask | None, way: int) -> None:
                 for i in numbers:
                     with f.scope():
-                        y = f.div(f.load(at[i]), sums[i])
-                        f.store(y, at[i], step=True, mask=mask)
+                        y = f.div(f.load(at[i], step=True), sums[i])
+                        f.store(y, to[i], step=True, mask=mask)
 
             rows.chunks(visit)
-            f.free(*at)
+            f.free(*at, *to)
 
         rows.rows(quotients, y=tile.y_pitch, scratch=4)
 

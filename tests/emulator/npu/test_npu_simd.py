@@ -172,6 +172,12 @@ def test_fused_multiply_add_rounds_once() -> None:
     y = np.full(64, -(1 + 2**-11), np.float32)
     got = lanes("vmov.b32 v3, v2\nvmadd.fp32 v3, v1, v1", x, y)
     assert np.array_equal(got.view(np.float32), np.full(64, 2**-24, np.float32))
+    # Horner's rule: v3 = v3 * v1 + a number.
+    got = lanes("vmov.b32 v3, v1\nvmuladd.fp32 v3, v1, v2", x, y)
+    assert np.array_equal(got.view(np.float32), np.full(64, 2**-24, np.float32))
+    got = lanes("vmov.b32 v3, v1\nvmuladd.fp32 v3, v1, 0.5", x, y)
+    want = (x.astype(np.float64) * x + 0.5).astype(np.float32)
+    assert np.array_equal(got.view(np.float32), want)
 
 
 def test_masks_and_merging() -> None:
