@@ -3,7 +3,7 @@
 cdef extern from *:
     """
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define PRESIL_FUSED __attribute__((target_clones("arch=haswell", "default")))
+#define PRESIL_FUSED __attribute__((target_clones("fma", "default")))
 #else
 #define PRESIL_FUSED
 #endif

@@ -257,6 +257,21 @@ def test_distributions() -> None:
     assert np.array_equal(call(load + body, x).outputs["z_"].view(np.int32), x)
 
 
+def test_every_other_element() -> None:
+    """Even elements alone, even and odd ones apart, and together again."""
+    x, y = np.arange(64, dtype=np.int32), np.arange(64, 128, dtype=np.int32)
+    body = "mov x6, 1024\nmov x5, 512\nmov x7, 2048\nvld.b32.norm v1, x0\nvld.b32.norm v2, x5\n"
+    body += "vst.b32.norm v1, x7\nvst.b32.norm v2, x7, 256\nvbar\n"
+    both = np.concatenate([x, y])
+    got = call(body + "vld.b32.down v3, x7" + STORE, x, y).outputs["z_"].view(np.int32)
+    assert np.array_equal(got, both[::2])
+    split = "vld.b32.split v2, x7\n"
+    got = call(body + split + "vmov.b32 v3, v3" + STORE, x, y).outputs["z_"].view(np.int32)
+    assert np.array_equal(got, both[1::2])
+    got = call(body + split + "vst.b32.zip v2, x6", x, y, out=512).outputs["z_"].view(np.int32)
+    assert np.array_equal(got, both)
+
+
 def test_quarters() -> None:
     """Bytes widened to 32 bits and back; the mask of a packing store counts what is stored."""
     x = np.arange(256, dtype=np.uint8)
