@@ -46,6 +46,7 @@ def run(
     check: bool | None = None,
     accumulate: str | None = None,
     scale: str | None = None,
+    warm_l2: bool = False,
     overrides: Mapping[str, str] | None = None,
     **arrays_or_params: Any,
 ) -> RunReport:
@@ -55,7 +56,8 @@ def run(
     defaults of the command line. `mode` is "full" (values and cycles) or "timing"; `overrides` are
     chip values as texts (``{"clock": "2 GHz"}``); `check` forces or forbids the accuracy figures;
     `accumulate` is a way to add products in place of the chip's, `scale` how float operands are
-    scaled before they are rounded (docs/numerics.md).
+    scaled before they are rounded (docs/numerics.md); with `warm_l2` an NPU's L2 holds
+    the inputs at first.
 
     >>> run("matmul", chip="lpu-tiny", dtype="int8", m=3, n=5, k=40).outputs["c"].shape
     (3, 5)
@@ -80,6 +82,7 @@ def run(
             check=check,
             accumulate=accumulate,
             scale=scale,
+            warm_l2=warm_l2,
         )
     )
 

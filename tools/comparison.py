@@ -21,6 +21,7 @@ from tools.text import count, figures, hertz, seconds, size, tenths
 
 SCHEMA = 1
 START = "Cycle 0: inputs of an LPU are in its SRAM, those of an NPU in HBM and its L2 is cold."
+WARM = "Cycle 0: inputs are in HBM, and in L2 as if they had been read once."
 _COLUMN = 24  # so that four fit on a page
 
 
@@ -188,7 +189,8 @@ def _names(reports: Sequence[RunReport]) -> list[str]:
 def _remarks(reports: Sequence[RunReport], names: Sequence[str]) -> list[str]:
     """Who wins; and where only some machines have an HBM, where their inputs were."""
     mixed = len({"hbm" in report.memory for report in reports}) > 1
-    return [text for text in (_verdict(reports, names), START if mixed else "") if text]
+    start = WARM if any(report.warm_l2 for report in reports) else START if mixed else ""
+    return [text for text in (_verdict(reports, names), start) if text]
 
 
 def _verdict(reports: Sequence[RunReport], names: Sequence[str]) -> str:

@@ -29,7 +29,8 @@ class Request:
     `target` is a kernel name, a path, or a `Program`; `chip` a name, a path or a loaded chip;
     `check` True or False forces or forbids the accuracy figures, None leaves it to the size.
     `accumulate` is a model of accumulation that adds products in place of the chip's, `scale` how
-    float operands are scaled before they are rounded (`programs.encoding`).
+    float operands are scaled before they are rounded (`programs.encoding`). With
+    `warm_l2` an NPU's L2 holds the inputs at first.
     """
 
     target: Any
@@ -45,6 +46,7 @@ class Request:
     check: bool | None = None
     accumulate: str | None = None
     scale: str | None = None
+    warm_l2: bool = False
 
     def load_chip(self, name: str) -> Any:
         """The chip of the request, or the named one where it leaves that open."""
@@ -151,6 +153,16 @@ def adds(model: Model, dtype: str) -> bool:
 
 def open_job(request: Request) -> Job:
     """The job of a request: a kernel's name wins over a file of that name."""
+    job = _open_job(request)
+    if request.warm_l2 and job.chip.chip_class != "npu":
+        raise Problem(
+            f"--warm-l2: {job.chip.name} has no L2, its inputs are in SRAM from the first cycle",
+            help="it is for NPU chips, such as npu-950pr",
+        )
+    return job
+
+
+def _open_job(request: Request) -> Job:
     from programs.registry import kernels
     from tools.filejob import FileJob, load_program
 

@@ -112,6 +112,9 @@ _OPTIONS = {
     "scale": click.option(
         "--scale", metavar="S",
         help="How operands are scaled, see 'presil kernels NAME'; the format's default."),
+    "warm_l2": click.option(
+        "--warm-l2", is_flag=True,
+        help="NPU: L2 holds the inputs at first, as if they had been read once; else it is cold."),
     "seed": click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, metavar="N",
                          help="Seed of the default inputs; 0."),
     "json": json_option,

@@ -104,6 +104,7 @@ class Run(_Record):
     scale: str | None = Field(
         description="how float operands were scaled before they were rounded; null for files"
     )
+    warm_l2: bool = Field(description="whether an NPU's L2 held the inputs at first")
     hazards: list[HazardRecord] = Field(description="warnings, and errors under --hazards=warn")
 
 

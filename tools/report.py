@@ -27,6 +27,7 @@ TEXT_WIDTH = 40
 def header(report: RunReport) -> Section:
     choices = [report.dtype or "", report.accumulate or ""]
     title = [report.kernel, report.chip, *choices, report.data]
+    title += ["warm L2"] if report.warm_l2 else []
     shape = shape_text(report.shape)
     lines: Section = [heading("  ".join(part for part in title if part))]
     return [*lines, paragraph(shape)] if shape else lines

@@ -23,8 +23,9 @@ class RunReport:
 
     `outputs` maps output name to values (float32, or integers), `result` is the emulator's account
     of every cycle, `scales` what floats were divided by to become codes, `data` says where the
-    inputs came from, `accumulate` how products were added if not the chip's way, and `scale` how
-    float operands were scaled before they were rounded.
+    inputs came from, `accumulate` how products were added if not the chip's way, `scale` how
+    float operands were scaled before they were rounded, and `warm_l2` whether an NPU's L2 held
+    the inputs at first.
     """
 
     kernel: str
@@ -41,6 +42,7 @@ class RunReport:
     wall_s: float
     peak_rss_bytes: int
     accumulate: str | None = None
+    warm_l2: bool = False
     measured: Mapping[str, int] = field(default_factory=dict)
     scale: str | None = None
 
@@ -103,6 +105,7 @@ class RunReport:
                 "seed": self.seed,
                 "accumulate": self.accumulate,
                 "scale": self.scale,
+                "warm_l2": self.warm_l2,
                 "hazards": record.hazards(self.program, result),
             }
         )

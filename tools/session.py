@@ -66,6 +66,7 @@ def execute_job(
         scales=encoded.scales,
         accumulate=request.accumulate,
         scale=job.scale,
+        warm_l2=request.warm_l2,
         accuracy=_accuracy(job, request, values, encoded),
         wall_s=wall_s,
         peak_rss_bytes=peak_rss_bytes(),
@@ -87,6 +88,8 @@ def _no_collection() -> Iterator[None]:
 
 def _run(job: Job, program: Program, encoded: Encoded, request: Request) -> Result:
     machine = machines.machine(job.chip)
+    # Only an NPU has an L2 to be warm.
+    start = {"warm_l2": True} if request.warm_l2 else {}
     try:
         return cast(
             "Result",
@@ -96,6 +99,7 @@ def _run(job: Job, program: Program, encoded: Encoded, request: Request) -> Resu
                 mode=request.mode,
                 hazards=request.hazards,
                 accumulate=request.accumulate,
+                **start,
             ),
         )
     except machine.HazardError as error:

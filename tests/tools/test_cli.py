@@ -132,6 +132,7 @@ def cli_root() -> Path:
         (["run", "matmul", "--out", "c=x", "--json", "x"], ["already written by --out c"]),
         (["run", "matmul", "--seed", "x"], ["'x' is not a valid int"]),
         (["run", "matmul", "--hazards", "ignore"], ["'ignore' is not one of"]),
+        (["run", "matmul", "--warm-l2"], ["--warm-l2: lpu-lp30 has no L2", "npu-950pr"]),
         (["cycles", "matmul", "--out", "c=c.npy"], ["cycles computes no values"]),
         (["cycles", "matmul", "--section", "waist"], ["did you mean 'waits'?"]),
         (["cycles", "matmul", "--timeline", "9"], ["no range of cycles"]),

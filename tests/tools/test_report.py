@@ -183,7 +183,7 @@ def test_html_is_one_static_table() -> None:
 RUN_FIELDS = (
     "schema kernel chip dtype shape mode cycles clock_hz time_s launch_s bound units memory"
     " accuracy host program_sha256 speed_of_light phases chain_cycles scales instructions seed"
-    " accumulate scale hazards"
+    " accumulate scale warm_l2 hazards"
 )
 UNIT_FIELDS = "name count busy waits idle"
 MEMORY_FIELDS = "read_bytes write_bytes peak_bytes_per_s achieved_bytes_per_s"

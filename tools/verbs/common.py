@@ -36,6 +36,7 @@ class Line:
     hazards: str
     accumulate: str | None
     scale: str | None
+    warm_l2: bool
 
     def request(self, mode: str, check: bool | None, wanted: Iterable[str]) -> Request:
         """The request, with every file read that it names."""
@@ -54,6 +55,7 @@ class Line:
             check=check,
             accumulate=self.accumulate,
             scale=self.scale,
+            warm_l2=self.warm_l2,
         )
 
     def out_files(self) -> dict[str, str]:

@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-class Channels:
-    def __init__(self, numbers: Mapping[str, Any]) -> None: ...
+class MemorySystem:
+    def __init__(self, numbers: Mapping[str, Any], size: int = 0) -> None: ...
     def model(
         self,
         times: NDArray[np.float64],
@@ -14,6 +14,12 @@ class Channels:
         writes: NDArray[np.uint8],
     ) -> NDArray[np.float64]: ...
     def busy_until(self) -> float: ...
+    def sectors(
+        self,
+        times: NDArray[np.float64],
+        addresses: NDArray[np.int64],
+        kinds: NDArray[np.int32],
+    ) -> NDArray[np.float64]: ...
     def spots(self, addresses: NDArray[np.int64]) -> NDArray[np.int64]: ...
     def referee(
         self,

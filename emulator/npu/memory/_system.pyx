@@ -2,7 +2,7 @@
 
 Read in this order: _system.pxd (what there is), _serve.pxi (what an engine gets), _l2.pxi (what is
 there), _hbm.pxi (what HBM takes), _referee.pxi (the same, command by command). The engine calls
-`serve` and `serve_sector`; `Channels` lets tests compare the model of HBM with the referee.
+`serve` and `serve_sector`; `MemorySystem` is for tests, that of HBM's model by the referee first.
 """
 
 from libc.math cimport INFINITY, floor
@@ -104,10 +104,11 @@ cdef void memory_free(Memory* m) noexcept nogil:
 
 
 @cython.final
-cdef class Channels:
-    """HBM alone, for tests: when requests that reach the channels at given times are there.
+cdef class MemorySystem:
+    """A memory system without cores, for tests; `size` bytes of it are behind L2.
 
-    Requests are arrays `times` (cycles, ascending), `addresses`, `sizes` (bytes, multiples of a
+    `model` and `referee` are HBM alone: when requests that reach the channels at given times are
+    there. Requests are arrays `times` (cycles, ascending), `addresses`, `sizes` (bytes, multiples of a
     burst) and `writes`; the answer is an array of cycles. `model` is what the engine uses: reads in
     sectors, and writes as L2 writes back, whose single ends it does not tell (0). `referee` issues every
     command of every 32-byte burst.
@@ -115,8 +116,8 @@ cdef class Channels:
 
     cdef Memory* m
 
-    def __cinit__(self, numbers):
-        self.m = memory_new(numbers, 0)
+    def __cinit__(self, numbers, int64_t size=0):
+        self.m = memory_new(numbers, size)
 
     def __dealloc__(self):
         memory_free(self.m)
@@ -149,6 +150,16 @@ cdef class Channels:
         for i in range(self.m.map.channels):
             drain(self.m, &self.m.channels[i])
         return elapsed(&self.m.t, self.m.drained)
+
+    def sectors(self, const double[::1] times, const int64_t[::1] addresses,
+                const int32_t[::1] kinds):
+        """When one sector after another is there for core 0; kinds: 0 read, 1 write, 2 atomic."""
+        cdef int64_t i
+        ends = np.zeros(len(times))
+        cdef double[::1] view = ends
+        for i in range(times.shape[0]):
+            view[i] = serve_sector(self.m, 0, <uint64_t> addresses[i], kinds[i], 4, times[i])
+        return ends
 
     def spots(self, const int64_t[::1] addresses):
         """[n, 4]: channel, bank group, bank (of all groups) and row of every address."""

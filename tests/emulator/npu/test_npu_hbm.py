@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emulator.chip import chip_names
 from emulator.npu.chip import NpuChip, load
-from emulator.npu.memory._system import Channels
+from emulator.npu.memory._system import MemorySystem
 from emulator.npu.memory.numbers import numbers
 
 NS = 1e9  # a clock at which cycles are ns
@@ -20,9 +20,9 @@ PEAK = "1638.4GB/s"  # 64 pseudo-channels at 25.6 GB/s
 CHIPS = [name for name in chip_names() if name.startswith("npu")]
 
 
-def channels(name: str = "npu-950pr", **overrides: str) -> tuple[Channels, NpuChip]:
+def channels(name: str = "npu-950pr", **overrides: str) -> tuple[MemorySystem, NpuChip]:
     chip = load(name, {key.replace("__", "."): value for key, value in overrides.items()})
-    return Channels(numbers(chip.hbm, chip.l2, NS, 1)), chip
+    return MemorySystem(numbers(chip.hbm, chip.l2, NS, 1)), chip
 
 
 def requests(
@@ -37,7 +37,7 @@ def requests(
     )
 
 
-def of_channel(memory: Channels, addresses: NDArray[np.int64], number: int = 0) -> Any:
+def of_channel(memory: MemorySystem, addresses: NDArray[np.int64], number: int = 0) -> Any:
     """Those addresses that lie in one channel, so that all figures are about one bus."""
     return addresses[memory.spots(addresses)[:, 0] == number]
 
