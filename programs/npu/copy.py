@@ -143,7 +143,7 @@ class CopyKernel(Kernel):
             return {"y": y.astype(np.int32)}
         return {"y": y if dtype == "fp32" else decode(y, dtype)}
 
-    def accuracy_scale(self, dtype: str, encoded: Encoded) -> Mapping[str, float]:
+    def accuracy_scale(self, dtype: str, encoded: Encoded) -> Mapping[str, Any]:
         return {"y": encoded.scales.get("x", 1.0)}
 
     def reference(self, params: Params, arrays: Arrays) -> dict[str, Array]:
