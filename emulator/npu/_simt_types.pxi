@@ -148,6 +148,11 @@ cdef struct Interval:           # between two barriers of a launch, for the race
     int32_t epoch
     uint32_t clock
 
+cdef struct Stamps:             # of the accesses to 128 bytes of a tensor, see _simt_races.pxi
+    uint64_t write              # all 32 words alike, as long as `words` is NULL
+    uint64_t read
+    uint64_t* words             # their writes, then their reads
+
 cdef struct Simt:               # a vector sub-core in SIMT mode
     int32_t threads
     int32_t warps
