@@ -221,6 +221,35 @@ cdef void ub_values(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask,
 
 # ---- global memory -------------------------------------------------------------------------------
 
+cdef void fetch_access(Machine* m, Simt* f, int warp, const Uop* o) noexcept nogil:
+    """Have the host's caches bring what a warp's next access will touch, as lane 0 has it: other
+    warps issue first, so it comes in time."""
+    cdef uint64_t at = <uint64_t> (f.u[o.base] + o.offset)
+    cdef int64_t first, off
+    cdef Tensor* t
+    if o.index >= 0:
+        at += f.r[(warp * f.registers + o.index) * LANES]
+    if o.code == OP_TLD:
+        first = <int64_t> (at // SECTOR % <uint64_t> f.sets) * m.simt_spec.ways
+        __builtin_prefetch(&f.tags[first])
+        for off in range(m.simt_spec.ways * <int64_t> sizeof(Line) // HOST_LINE):
+            __builtin_prefetch(<const char*> &f.lines[first] + off * HOST_LINE)
+    t = global_tensor(m, at) if m.values else NULL
+    if t == NULL:
+        return
+    off = <int64_t> (at - t.base)
+    __builtin_prefetch(t.data + off)
+    __builtin_prefetch(t.data + off + HOST_LINE)
+    if t.valid != NULL:
+        __builtin_prefetch(t.valid + off)
+        __builtin_prefetch(t.valid + off + HOST_LINE)
+    if t.writable:
+        __builtin_prefetch(t.last_write + off // GRANULE)
+        __builtin_prefetch(t.last_read + off // GRANULE)
+        if t.simt != NULL:
+            __builtin_prefetch(t.simt + off // GRANULE)
+
+
 cdef Tensor* lane_tensor(Machine* m, Sub* s, int warp, const Uop* o, int lane, uint64_t at) noexcept nogil:
     """The tensor that a lane's bytes lie in; NULL after a fault."""
     cdef Tensor* t = global_tensor(m, at)

@@ -8,6 +8,7 @@ cdef extern from *:
 
 cdef enum:
     LANES = 32
+    HOST_LINE = 64      # bytes that the host's caches fetch at once, as a rule
     SECTOR = 128        # bytes of a line of the D-cache, which is a sector of L2
     WARPS = 64
     SCHEDULERS = 8      # at most
@@ -94,7 +95,6 @@ cdef struct Warp:
 cdef struct Simt
 
 cdef struct Line:               # of the D-cache
-    uint64_t tag                # line number + 1, 0: empty
     int64_t used
     int64_t fill                # when its bytes are there
     int32_t mshr                # that brings them, while `fill` is NEVER
@@ -190,6 +190,7 @@ cdef struct Simt:               # a vector sub-core in SIMT mode
     int32_t next_mshr
     int32_t next_write
     Line* lines                 # [sets, ways]
+    uint64_t* tags              # of the lines: line number + 1, 0: empty
     int32_t sets
     int64_t uses                # of the cache
     Waiter* waiters
