@@ -31,7 +31,8 @@ from emulator.numerics import (
 from emulator.numerics.quantized import factors_of
 from programs.kernel import Array, Arrays, KernelError, Scale
 
-SCALED = {"mxfp8": "e4m3", "mxfp4": "e2m1"}  # element format of block-scaled types
+# Element format of block-scaled types.
+SCALED = {"mxfp8": "e4m3", "mxfp8_e5m2": "e5m2", "mxfp4": "e2m1"}
 CODE_TYPES = {"int8": np.int8, "fp16": np.uint16, "bf16": np.uint16}  # the rest: uint8
 
 

@@ -107,18 +107,20 @@ def overview(name: str) -> dict[str, Any]:
         "title": chip.title,
         "clock_hz": chip.clock,
         "extends": own.get("extends"),
-        "formats": list(chip.mxm.modes) if chip.chip_class == "lpu" else [],
+        "formats": list(chip.mxm.modes if chip.chip_class == "lpu" else chip.dtypes),
         "sram_bytes": chip.sram_bytes if chip.chip_class == "lpu" else None,
+        "hbm_bytes": None if chip.chip_class == "lpu" else int(chip.hbm.capacity),
     }
 
 
 def overview_rows() -> list[list[str]]:
-    """Name, class, clock, SRAM, what it is."""
+    """Name, class, clock, memory that tensors lie in, what it is."""
     rows = []
     for name in runnable_chips():
         chip = overview(name)
-        sram = "" if chip["sram_bytes"] is None else size(chip["sram_bytes"])
-        rows.append([chip["name"], chip["class"], hertz(chip["clock_hz"]), sram, chip["title"]])
+        sram, hbm = chip["sram_bytes"], chip["hbm_bytes"]
+        memory = f"{size(hbm)} HBM" if sram is None else f"{size(sram)} SRAM"
+        rows.append([chip["name"], chip["class"], hertz(chip["clock_hz"]), memory, chip["title"]])
     return rows
 
 
@@ -129,7 +131,7 @@ def status_counts(found: list[Entry]) -> str:
 
 def markdown() -> str:
     """The generated part of docs/chips.md."""
-    lines = ["| chip | class | clock | SRAM | |", "|---|---|---|---|---|"]
+    lines = ["| chip | class | clock | memory | |", "|---|---|---|---|---|"]
     lines += [f"| `{row[0]}` | {' | '.join(row[1:])} |" for row in overview_rows()]
     for name in runnable_chips():
         found = entries(name)

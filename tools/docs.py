@@ -60,6 +60,14 @@ def validation_fields() -> str:
     return _models(Validation, Comparison, Summary, Effect)
 
 
+def effects() -> str:
+    """The last table of `presil validate --sensitivity`."""
+    shown = command_output("$ presil validate --sensitivity")
+    first, _, rest = shown.partition("\n")
+    command, _, lines = rest.partition("\n")
+    return f"{first}\n{command}\n...\n" + lines[lines.index("What moves a row most") :]
+
+
 def _models(*models: type[BaseModel]) -> str:
     lines: list[str] = []
     for model in models:
@@ -142,6 +150,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "json": json_fields,
     "accuracy": accuracy_fields,
     "validation": validation_fields,
+    "effects": effects,
     "formats": formats,
     "bounds": bounds,
     "verbs": verbs,

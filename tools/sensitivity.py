@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from math import log
 
 from emulator.chip import ChipError
@@ -20,11 +21,12 @@ SHOWN = 5  # values of a row
 
 
 def effects(rows: Iterable[Row], stage: Stage = silent) -> list[Effect]:
-    """The `SHOWN` strongest effects of every row, strongest first.
+    """The `SHOWN` strongest effects of every row (or of its probe), strongest first.
 
     Values that cannot be raised by a tenth (a power of two, a format, a path) are left out.
     """
-    tasks = [(row, entry) for row in rows for entry in entries(row.chip)]
+    probes = [replace(row, settings={**row.settings, **row.probe}) for row in rows]
+    tasks = [(row, entry) for row in probes for entry in entries(row.chip)]
     found: dict[str, list[Effect]] = {}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for (row, _), effect in zip(tasks, pool.map(_effect, tasks, chunksize=8), strict=True):

@@ -45,13 +45,28 @@ cdef inline int64_t up(int64_t a, int64_t b) noexcept nogil:
 
 # ---- MTE1 ----------------------------------------------------------------------------------------
 
+cdef int64_t bank_conflict(
+    Machine* m, const Pipe* writer, int64_t lo, int64_t hi, double bytes_) noexcept nogil:
+    """Cycles that a read of L1 [lo, hi) loses to MTE2, which writes to the same bank meanwhile.
+
+    Banks are equal parts of L1, one after another. A bank moves so many bytes per cycle, and what
+    comes from global memory takes its part of them first.
+    """
+    cdef int64_t size = m.spec.sizes[SPACE_L1] // m.spec.l1_banks
+    if writer.arrived >= writer.asked or hi <= lo or writer.fills_hi <= writer.fills_lo:
+        return 0
+    if (writer.fills_hi - 1) // size < lo // size or (hi - 1) // size < writer.fills_lo // size:
+        return 0
+    return <int64_t> ceil(bytes_ / m.spec.l1_bank * min(writer.transfer.rate / m.spec.l1_bank, 1.0))
+
+
 cdef void run_load0(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept nogil:
     """0 dst 1 src 2 rows 3 cols 4 pitch."""
     cdef int w = o.width, space = o.buf
     cdef int64_t rows = q.x[2], cols = q.x[3], row = bytes_of(cols, w)
     cdef int64_t src_rows = cols if o.transpose else rows
     cdef int64_t src_row = bytes_of(rows if o.transpose else cols, w)
-    cdef int64_t pitch = q.x[4] if q.x[4] else src_row, took, i, j
+    cdef int64_t pitch = q.x[4] if q.x[4] else src_row, took, lost
     cdef bint scale = space == SPACE_L0AS or space == SPACE_L0BS
     cdef double rate = m.spec.l1_l0b if space == SPACE_L0B or space == SPACE_L0BS else m.spec.l1_l0a
     cdef uint8_t* src
@@ -66,8 +81,11 @@ cdef void run_load0(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexce
         took = m.spec.load_overhead + <int64_t> ceil(
             (up(rows, 16) * 16) * (up(row, 32) * 32) / rate)
     m.l0_read += rows * row
-    p.free_at = p.done_at = m.now + took
-    account(p, p.free_at, R_BUSY)
+    lost = bank_conflict(m, &s.pipes[PIPE_MTE2], q.x[1], q.x[1] + (src_rows - 1) * pitch + src_row,
+                         <double> (rows * row))
+    p.free_at = p.done_at = m.now + took + lost
+    account(p, m.now + took, R_BUSY)
+    account(p, p.free_at, R_L1_BANK)
     src = local(m, s, SPACE_L1, q.x[1], src_row, src_rows, pitch, False, q.op, p.slot, &p.clock)
     dst = local(m, s, space, q.x[0], row, rows, row, True, q.op, p.slot, &p.clock)
     if src == NULL or dst == NULL:

@@ -57,6 +57,8 @@ cdef void run_load(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcep
     if n < 0 or rows < 0 or cols < out_n or high < out_rows:
         fault(m, FAULT_SHAPE, s, op, -1, cols, high, 0)
         return
+    if space == SPACE_L1:
+        p.fills_lo, p.fills_hi = q.x[0], q.x[0] + (planes - 1) * dst_plane + high * pitch
     gm_request(m, s, p, False, <uint64_t> q.x[1], row, rows, src_pitch, planes, src_plane, o.l2,
                m.spec.gm_l1 if space == SPACE_L1 else m.spec.gm_ub, m.spec.dma_overhead)
     for plane in range(planes):

@@ -164,6 +164,8 @@ cdef class Engine:
         elif name == "special": c.ports[PORT_SPECIAL] = value
         elif name == "l1_l0a": c.l1_l0a = value
         elif name == "l1_l0b": c.l1_l0b = value
+        elif name == "l1_banks": c.l1_banks = value
+        elif name == "l1_bank": c.l1_bank = value
         elif name == "l0c_gm": c.l0c_gm = value
         elif name == "l0c_l1": c.l0c_l1 = value
         elif name == "l0c_ub": c.l0c_ub = value
@@ -303,7 +305,8 @@ cdef class Engine:
             free(m.tensors[i].last_write)
             free(m.tensors[i].last_read)
             free(m.tensors[i].mixed)
-            free_stamps(&m.tensors[i])
+            free(m.tensors[i].simt_write)
+            free(m.tensors[i].simt_read)
         free(m.subs)
         free(m.uses)
         free(m.stalls)

@@ -172,7 +172,6 @@ cdef bint simt_room(Machine* m, Sub* s) noexcept nogil:
     f.score = <Score*> calloc(scores, sizeof(Score))
     f.stack = <Meeting*> calloc(WARPS * c.depth, sizeof(Meeting))
     f.lines = <Line*> calloc(c.dcache_most // SECTOR + c.ways, sizeof(Line))
-    f.tags = <uint64_t*> calloc(c.dcache_most // SECTOR + c.ways, sizeof(uint64_t))
     f.ub_read = <uint64_t*> calloc(words // 64 + 1, sizeof(uint64_t))
     f.ub_written = <uint64_t*> calloc(words // 64 + 1, sizeof(uint64_t))
     f.ub_reader = <uint64_t*> calloc(words + 4, sizeof(uint64_t))
@@ -181,7 +180,7 @@ cdef bint simt_room(Machine* m, Sub* s) noexcept nogil:
     for i in range(RETURNS):
         f.returned[i] = -1
     return not (f.r == NULL or f.score == NULL or f.stack == NULL or f.lines == NULL
-                or f.tags == NULL or f.ub_read == NULL or f.ub_written == NULL or f.ub_reader == NULL
+                or f.ub_read == NULL or f.ub_written == NULL or f.ub_reader == NULL
                 or f.ub_writer == NULL)
 
 
@@ -192,7 +191,6 @@ cdef void free_simt(Simt* f) noexcept nogil:
     free(f.score)
     free(f.stack)
     free(f.lines)
-    free(f.tags)
     free(f.ub_read)
     free(f.ub_written)
     free(f.ub_reader)
@@ -240,7 +238,6 @@ cdef void launch(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept 
     f.ub_size = s.spaces[SPACE_UB].size - cache
     f.sets = <int32_t> (cache // SECTOR // m.simt_spec.ways)
     memset(f.lines, 0, f.sets * m.simt_spec.ways * sizeof(Line))
-    memset(f.tags, 0, f.sets * m.simt_spec.ways * sizeof(uint64_t))
     memset(f.r, 0, f.warps * f.registers * LANES * sizeof(uint32_t))
     memset(f.score, 0, f.warps * (QS + f.registers) * sizeof(Score))
     memset(f.mshr, 0, sizeof(f.mshr))

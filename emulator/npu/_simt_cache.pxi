@@ -194,7 +194,7 @@ cdef int free_entry(Entry* entries, int count, int32_t* next_, int64_t* time, in
 cdef Line* find_line(Machine* m, Simt* f, uint64_t line) noexcept nogil:
     cdef int i, first = <int> (line % <uint64_t> f.sets) * m.simt_spec.ways
     for i in range(m.simt_spec.ways):
-        if f.tags[first + i] == line + 1:
+        if f.lines[first + i].tag == line + 1:
             return &f.lines[first + i]
     return NULL
 
@@ -237,8 +237,7 @@ cdef bint take_line(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept nog
         l = victim(m, f, line, time[0])
         if l != NULL:
             f.uses += 1
-            f.tags[l - f.lines] = line + 1
-            l.fill, l.mshr = NEVER, number
+            l.tag, l.fill, l.mshr = line + 1, NEVER, number
             l.used = 0 if u.cache == HINT_STREAM else f.uses
             f.mshr[number].line = <int32_t> (l - f.lines)
     wait_for(m, s, &f.mshr[number], u)
@@ -262,7 +261,7 @@ cdef bint take_write(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept no
     if u.kind == ASK_ATOMIC:    # L2 changes it, the copy is stale
         l = find_line(m, f, u.line[u.next])
         if l != NULL and l.fill != NEVER:
-            f.tags[l - f.lines] = 0
+            l.tag = 0
     memset(&a, 0, sizeof(Ask))
     a.address, a.sub, a.entry, a.kind = (
         u.line[u.next] * SECTOR, <int32_t> (s - m.subs), number, u.kind)

@@ -26,8 +26,6 @@ cdef void next_word(Machine* m, Simt* f, int warp) noexcept nogil:
     for i in range(TAKES):
         f.next_takes[i] &= ~bit
     f.next_takes[o.takes] |= bit
-    if o.takes == TAKES_MEMORY:
-        fetch_access(m, f, warp, o)
     if w.ready < f.end:
         wake_warp(f, warp)
     else:

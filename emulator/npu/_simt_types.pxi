@@ -8,7 +8,6 @@ cdef extern from *:
 
 cdef enum:
     LANES = 32
-    HOST_LINE = 64      # bytes that the host's caches fetch at once, as a rule
     SECTOR = 128        # bytes of a line of the D-cache, which is a sector of L2
     WARPS = 64
     SCHEDULERS = 8      # at most
@@ -95,6 +94,7 @@ cdef struct Warp:
 cdef struct Simt
 
 cdef struct Line:               # of the D-cache
+    uint64_t tag                # line number + 1, 0: empty
     int64_t used
     int64_t fill                # when its bytes are there
     int32_t mshr                # that brings them, while `fill` is NEVER
@@ -148,11 +148,6 @@ cdef struct Interval:           # between two barriers of a launch, for the race
     int32_t epoch
     uint32_t clock
 
-cdef struct Stamps:             # of the accesses to 128 bytes of a tensor, see _simt_races.pxi
-    uint64_t write              # all 32 words alike, as long as `words` is NULL
-    uint64_t read
-    uint64_t* words             # their writes, then their reads
-
 cdef struct Simt:               # a vector sub-core in SIMT mode
     int32_t threads
     int32_t warps
@@ -190,7 +185,6 @@ cdef struct Simt:               # a vector sub-core in SIMT mode
     int32_t next_mshr
     int32_t next_write
     Line* lines                 # [sets, ways]
-    uint64_t* tags              # of the lines: line number + 1, 0: empty
     int32_t sets
     int64_t uses                # of the cache
     Waiter* waiters

@@ -124,6 +124,8 @@ cdef struct Pipe:
     int64_t idle
     int64_t issued
     int64_t[REASONS] waits
+    int64_t fills_lo        # of MTE2: the bytes of L1 that its last load writes
+    int64_t fills_hi
     int64_t starved         # cycles of waiting for memory not yet set against work
     int32_t starved_by      # R_HBM or R_L2
     Segment* log            # ring
@@ -207,7 +209,8 @@ cdef struct Tensor:         # of global memory, in ascending base order
     int32_t* last_write     # record of the last access to each granule, -1 none; NULL: read only
     int32_t* last_read
     int32_t* mixed          # segment in which several cores touched the granule, see _work.pxi
-    Stamps* simt            # of SIMT functions, per 128 bytes; NULL: none has touched it
+    uint64_t* simt_write    # stamps of SIMT functions per 4 bytes; NULL: none has touched it
+    uint64_t* simt_read
 
 cdef struct Record:         # of an access to a writable tensor, for the race detector
     Access access
@@ -274,6 +277,8 @@ cdef struct Spec:           # numbers of the chip file, see chip.py
     int32_t unit
     double l1_l0a
     double l1_l0b
+    double l1_bank          # bytes per cycle of one bank of L1
+    int32_t l1_banks
     double l0c_gm
     double l0c_l1
     double l0c_ub

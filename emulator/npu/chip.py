@@ -54,6 +54,7 @@ class Cube(Spec):
     startup_hidden_from: Cycles
     l1_l0a: BytesPerCycle
     l1_l0b: BytesPerCycle
+    l1_bank: BytesPerCycle  # of one bank of L1, reads and writes together
     load_overhead: Cycles  # per load0
     scale_overhead: Cycles  # per load0 of block scales
     fix_overhead: Cycles

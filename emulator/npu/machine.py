@@ -127,6 +127,7 @@ def spec(chip: NpuChip) -> dict[str, Any]:
             "fix_overhead": cube.fix_overhead, "dma_overhead": dma.overhead,
             "flag": chip.latency["flag"], "cross_flag": chip.latency["cross_flag"],
             "unit": int(cube.unit), "l1_l0a": cube.l1_l0a, "l1_l0b": cube.l1_l0b,
+            "l1_banks": cube.l1_banks, "l1_bank": cube.l1_bank,
             "l0c_gm": cube.l0c_gm, "l0c_l1": cube.l0c_l1, "l0c_ub": cube.l0c_ub or 0.0,
             "banks": chip.vector.bank_groups * chip.vector.banks_per_group,
             "interleave": int(chip.vector.interleave), "sub_bank": int(chip.vector.sub_bank),

@@ -42,6 +42,8 @@ class Product:
         self.result = "int32" if dtype == "int8" else "fp32"
         buffers = chip.buffers()
         self.half = {name: buffers[name] // 2 for name in ("l0a", "l0b", "l0as", "l0bs")}
+        # The halves of L1 are its banks: MTE1 reads one while MTE2 writes the other.
+        self.half["l1"] = buffers["l1"] // 2
         # Two tiles in L0C where they fit: FIX takes one while M fills the other.
         size = tiling.tm * tiling.tn * 4
         self.c_size = size if 2 * size <= buffers["l0c"] else 0
@@ -131,15 +133,14 @@ class Product:
         code, t = self.code, self.t
         code.await_flag("mte1", "mte2", self.l1)
         with code.temporary() as dst, code.temporary() as src, code.temporary() as off:
-            code.op("mul", dst, self.l1, t.l1_a)
+            code.op("mul", dst, self.l1, self.half["l1"])
             code.op("mul", src, self.i, t.bytes(t.k))
             self._elements(off, self.kk)
             code.op("add", src, src, off)
             code.op("add", src, src, self.at.a)
             code("load", space="l1", width=self.width, dst=dst, src=src, n=self.k_step,
                  rows=self.m, src_pitch=self.a_pitch, dst_pitch=self.a_step)  # fmt: skip
-            code.op("mul", dst, self.l1, t.l1_b)
-            code.op("add", dst, dst, 2 * t.l1_a)
+            code.op("add", dst, dst, t.l1_a)
             code.op("mul", src, self.kk, t.bytes(t.n))
             self._elements(off, self.j)
             code.op("add", src, src, off)
@@ -161,14 +162,14 @@ class Product:
             self.code.scaled(dst, count, self.t.bits // 8)
 
     def _scales_at(self, dst: Reg) -> None:
-        """L1 address of the current half of A's scales; B's lie behind both of them."""
-        self.code.op("mul", dst, self.part, self.t.l1_as)
-        self.code.op("add", dst, dst, 2 * (self.t.l1_a + self.t.l1_b))
+        """L1 address of the current half of A's scales; B's lie behind them."""
+        self.code.op("mul", dst, self.part, self.half["l1"])
+        self.code.op("add", dst, dst, self.t.l1_a + self.t.l1_b)
 
     def _b_scales_at(self, dst: Reg) -> None:
         t = self.t
-        self.code.op("mul", dst, self.part, t.l1_bs)
-        self.code.op("add", dst, dst, 2 * (t.l1_a + t.l1_b + t.l1_as))
+        self.code.op("mul", dst, self.part, self.half["l1"])
+        self.code.op("add", dst, dst, t.l1_a + t.l1_b + t.l1_as)
 
     def _load_scales(self) -> None:
         """Scales of the next `span` of k."""
@@ -226,16 +227,16 @@ class Product:
             code.op("mul", to_a, self.l0, self.half["l0a"])
             code.op("mul", to_b, self.l0, self.half["l0b"])
             with code.temporary() as off:
-                code.op("mul", src, self.l1, t.l1_a)
+                code.op("mul", src, self.l1, self.half["l1"])
                 self._elements(off, self.kc)
                 code.op("add", src, src, off)
             code("load0", buf="a", width=self.width, dst=to_a, src=src, rows=self.m,
                  cols=self.k_tile, pitch=self.a_step)  # fmt: skip
             with code.temporary() as off:
-                code.op("mul", src, self.l1, t.l1_b)
+                code.op("mul", src, self.l1, self.half["l1"])
                 code.op("mul", off, self.kc, t.bytes(t.tn))
                 code.op("add", src, src, off)
-                code.op("add", src, src, 2 * t.l1_a)
+                code.op("add", src, src, t.l1_a)
             code("load0", buf="b", width=self.width, dst=to_b, src=src, rows=self.k_tile,
                  cols=self.n, pitch=self.b_step)  # fmt: skip
             if self.scaled:

@@ -96,3 +96,62 @@ def test_the_other_chip_moves_a_kernel_by_what_bounds_it() -> None:
     assert by_hbm == pytest.approx(bandwidth, rel=0.15)
     by_cube = ratio("fp16", m=18 * 256, n=16 * 256, k=4096)
     assert by_cube == pytest.approx(other.cores / spec.cores, rel=0.08)
+
+
+@pytest.mark.parametrize(
+    ("chip", "dtype", "params"),
+    [
+        (PR, "mxfp8", {"tile": "128x256x128", "blocks": "4x8"}),
+        (PR, "fp16", {"tile": "128x256x64", "blocks": "4x8"}),
+        ("lpu-lp30", "int8", {}),
+    ],
+)
+@pytest.mark.parametrize(("axis", "step"), [("m", 160), ("n", 256), ("k", 512)])
+def test_a_larger_matmul_does_not_take_less(chip, dtype, params, axis, step) -> None:
+    # Rows of whole L2 lines: others cost more than the next size that is whole (docs/fidelity.md).
+    sizes = {"m": 1024, "n": 1024, "k": 1024}
+    cycles = [
+        timed("matmul", chip, dtype, **{**sizes, axis: 1024 + i * step}, **params).cycles
+        for i in range(6)
+    ]
+    assert all(after >= 0.99 * before for before, after in pairwise(cycles)), cycles
+
+
+# ---- what kernel authors report, as ratios -------------------------------------------------------
+
+
+def test_short_rows_make_a_copy_several_times_slower() -> None:
+    """128-byte tiles against large ones: 4.7 times on silicon."""
+    size = {"rows": 4096, "cols": 4096}
+    short = timed("copy", PR, tile_rows=1, tile_cols=64, **size).cycles
+    long = timed("copy", PR, tile_rows=64, tile_cols=1024, **size).cycles
+    assert 3.8 < short / long < 5.6
+
+
+def test_pieces_that_l2_keeps_make_repeated_reads_faster() -> None:
+    """Four passes over 302 MB, or over each of four pieces: 2.1 times on silicon."""
+    size = {"rows": 4096, "cols": 4096, "passes": 4, "tile_rows": 64, "tile_cols": 1024}
+    small = {"l2.capacity": "16 MiB"}  # the matrix has 33.6 MB
+    whole = timed("copy", PR, overrides=small, **size).cycles
+    pieces = timed("copy", PR, overrides=small, piece_mb=8.4, **size).cycles
+    assert 1.7 < whole / pieces < 2.6
+
+
+def test_bank_conflicts_slow_loads_from_ub() -> None:
+    """32 rows of one sub-bank against none: 3.4 times on silicon."""
+    chain = {
+        pattern: presil.run("ub_load", PR, pattern=pattern).measured["chain_cycles"]
+        for pattern in ("conflict_free", "conflict_32")
+    }
+    assert 3.1 < chain["conflict_32"] / chain["conflict_free"] < 3.7
+
+
+def test_larger_tiles_and_squarer_blocks_are_faster() -> None:
+    def cycles(tile: str, blocks: str) -> int:
+        size = {"m": 2048, "n": 2048, "k": 2048}
+        return timed("matmul", PR, "fp16", tile=tile, blocks=blocks, **size).cycles
+
+    assert cycles("128x256x64", "4x8") < 0.8 * cycles("128x128x64", "4x8")
+    assert cycles("128x128x64", "4x8") < 0.6 * cycles("64x64x64", "4x8")
+    assert cycles("256x256x64", "4x8") < 0.6 * cycles("256x256x64", "32x1")
+

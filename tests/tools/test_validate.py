@@ -80,6 +80,7 @@ def test_with_changes_the_chip(call, table) -> None:
         (["matmul,npu-tiny,int8,1,1,1,abc,-1,1,"], HEAD,
          ["time_us is a positive number, not 'abc'", "cube.m_us is a positive number, not '-1'"]),
         (["matmul,npu-tiny,int8,1,1,1,,,1,time_us"], HEAD, ["calibrated names 'time_us', which"]),
+        (["matmul,npu-tiny,9,m"], "kernel,chip,cycles,probe\n", ["probe is name=value, such as"]),
         ([",npu-tiny,int8,1,1,1,,,1,"], HEAD, ["mine.csv:3: error: no kernel"]),
     ],
 )  # fmt: skip
@@ -118,3 +119,17 @@ def test_plot(call, tmp_path, suffix) -> None:
     path = tmp_path / f"v.{suffix}"
     assert call("validate", "--kernel", "lstm", "--plot", path).exit_code == 0
     assert path.stat().st_size > 1000
+
+
+def test_sensitivity_finds_what_a_row_depends_on(table, monkeypatch) -> None:
+    from tools import sensitivity
+
+    head = "kernel,chip,dtype,m,n,k,cycles,probe\n"
+    row = read_table(table("matmul,npu-tiny,int8,512,512,512,9,k=256", head=head))[0]
+    assert row.probe == {"k": ("256",)}
+    wanted = ("hbm.bandwidth", "simt.barrier", "l2.latency")
+    entries = [e for e in sensitivity.entries("npu-tiny") if e.path in wanted]
+    monkeypatch.setattr(sensitivity, "entries", lambda chip: entries)
+    found = {effect.key: effect.elasticity for effect in sensitivity.effects([row])}
+    assert found["hbm.bandwidth"] < 0 < found["l2.latency"]
+    assert "simt.barrier" not in found

@@ -9,6 +9,7 @@ A table is a CSV file. Lines that begin with ``#`` are comments; then comes a li
     UNIT_us, UNIT_share                    time of a unit of the report, such as cube.mte2_us: its
                                            busy time and its own waits for memory
     calibrated     measures of the row that a value of the chip file was chosen by
+    probe          parameters of a shorter run that stands for the row in --sensitivity, seq=4096
 
 Cells left empty were not measured.
 """
@@ -25,7 +26,7 @@ from tools.files import decode_text, read_bytes
 from tools.problem import ProgramFault, diagnostic
 
 DIRECTORY = Path(__file__).parent
-_NAMES = ("kernel", "chip", "dtype", "calibrated")
+_NAMES = ("kernel", "chip", "dtype", "calibrated", "probe")
 TOTALS = ("cycles", "chain_cycles", "time_us")
 
 
@@ -40,6 +41,7 @@ class Row:
     settings: Mapping[str, tuple[str, ...]]
     measures: Mapping[str, float]
     calibrated: frozenset[str]
+    probe: Mapping[str, tuple[str, ...]]
 
 
 def shipped() -> list[Path]:
@@ -97,6 +99,9 @@ def _row(where: str, cells: Mapping[str, str], faults: list[str]) -> Row | None:
     calibrated = frozenset(cells.get("calibrated", "").split())
     for name in sorted(calibrated - set(measures)):
         faults.append(diagnostic(where, "error", f"calibrated names '{name}', which has no value"))
+    probe = [part.partition("=") for part in cells.get("probe", "").split()]
+    if any(not value for _, _, value in probe):
+        faults.append(diagnostic(where, "error", "probe is name=value, such as seq=4096"))
     for name in ("kernel", "chip"):
         if not cells[name]:
             faults.append(diagnostic(where, "error", f"no {name}"))
@@ -108,6 +113,7 @@ def _row(where: str, cells: Mapping[str, str], faults: list[str]) -> Row | None:
         settings=dict(_settings(cells)),
         measures=measures,
         calibrated=calibrated,
+        probe={name: (value,) for name, _, value in probe},
     )
 
 

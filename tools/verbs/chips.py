@@ -47,7 +47,7 @@ def chips(name: str | None, json_to: str | None) -> None:
 def _show_list(rows: list[list[str]]) -> None:
     from tools.page import indent, show, table
 
-    head = ["Chips", "class", "clock", "SRAM", ""]
+    head = ["Chips", "class", "clock", "memory", ""]
     show([table(head, indent(rows), left=(0, 1, 4)), "",
           "presil chips NAME shows every value of one with its source."])  # fmt: skip
 

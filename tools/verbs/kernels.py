@@ -78,7 +78,8 @@ def _list(found: list[Kernel]) -> list[Any]:
     for kernel in found:
         by_formats: dict[tuple[str, ...], list[str]] = {}
         for chip, names in formats(kernel).items():
-            by_formats.setdefault(names, []).append(chip)
+            if names:
+                by_formats.setdefault(names, []).append(chip)
         for i, (names, chips) in enumerate(by_formats.items()):
             granted.append(["" if i else kernel.name, " ".join(chips), " ".join(names)])
     return sections(

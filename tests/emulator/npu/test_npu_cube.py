@@ -232,3 +232,29 @@ def test_bias_accumulate_and_fix_conversion() -> None:
 
 def test_row_bytes_of_packed_rows() -> None:
     assert [row_bytes("e2m1", n) for n in (1, 2, 3)] == [1, 1, 2]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_l1_banks_are_shared_with_mte2(same):
+    """A load into L0 loses what MTE2 writes to its bank meanwhile, and nothing in the other."""
+    half = int(CHIP.cube.l1) // 2
+    cube = f"""
+    mov x1, a
+    mov x2, 32
+    mov x3, 64
+    mov x4, {0 if same else half}
+    load.l1.b16 x0, x1, x3, rows=x2
+    set_flag.mte2.mte1 0
+    load.l1.b16 x4, x1, x3, rows=x3, dst_pitch=x5
+    wait_flag.mte2.mte1 0
+    load0.a.b16 x0, x0, x2, x3
+    end
+    """
+    cube = cube.replace("x4, 0\n", "x4, 4096\n")  # behind what MTE1 reads
+    source = tensor("a", "fp16", (64, 64), "in", 0)
+    result = Machine(CHIP).run(program({"core.cube": cube}, [source]), mode="timing")
+    mte1 = result.unit("cube.mte1")
+    size, bank = 32 * 64 * 2, CHIP.cube.l1_bank
+    lost = -(-size * CHIP.dma.gm_l1 // bank**2) if same else 0
+    assert mte1.waits.get("l1_bank", 0) == lost
+    assert mte1.busy == CHIP.cube.load_overhead + size / CHIP.cube.l1_l0a
