@@ -160,8 +160,17 @@ def rounded(x: Array, dtype: str, axis: int) -> Array:
     x = np.asarray(x, np.float32)
     if is_block_scaled(dtype):
         codes, scales = quantize_blocks(x, dtype, axis, "floor")
-        return dequantize_blocks(codes, scales, dtype, axis)
+        return code_values(codes, dtype, axis, scales)
     if dtype == "int8":
         codes, scale = quantize_int8(x)
+        return code_values(codes, dtype, axis, scale)
+    return code_values(encode(x, dtype), dtype, axis)
+
+
+def code_values(codes: Array, dtype: str, axis: int, scale: Scale | None = None) -> Array:
+    """Codes as float32; `scale` is that of an int8 tensor, or a block format's codes of scales."""
+    if is_block_scaled(dtype):
+        return dequantize_blocks(codes, np.asarray(scale, np.uint8), dtype, axis)
+    if dtype == "int8":
         return codes.astype(np.float32) * np.float32(scale)
-    return decode(encode(x, dtype), dtype)
+    return decode(codes, dtype)

@@ -189,6 +189,14 @@ class Kernel(ABC):
         """The yardstick of the error rule where the kernel has one: the same maths done simply."""
         return None
 
+    def naive_of(
+        self, dtype: str, params: Params, arrays: Arrays, encoded: Encoded
+    ) -> dict[str, Array] | None:
+        """The same where `encode` has rounded the arrays, with the format's default scale; a
+        kernel whose naive run starts from the same codes spares itself rounding them again.
+        """
+        return self.naive(dtype, params, arrays)
+
     @abstractmethod
     def macs(self, params: Params) -> int:
         """Multiply-adds of the mathematics (0 where there are none)."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from programs.encoding import encode_operands, scale_choices
 from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Params, Scale, normal
-from programs.naive import PANEL, naive_matmul
+from programs.naive import naive_matmul, naive_matmul_of_codes, panels
 
 
 class MatmulMaths(Kernel):
@@ -44,13 +44,19 @@ class MatmulMaths(Kernel):
         """In float64, a panel of columns at a time: a second b of that size would cost more."""
         a, b = np.asarray(arrays["a"], np.float64), arrays["b"]
         c = np.empty((a.shape[0], b.shape[1]))
-        for first in range(0, b.shape[1], PANEL):
-            panel = slice(first, first + PANEL)
+        for panel in panels(*c.shape):
             np.matmul(a, b[:, panel].astype(np.float64), out=c[:, panel])
         return {"c": c}
 
     def naive(self, dtype: str, params: Params, arrays: Arrays) -> dict[str, Array]:
         return {"c": naive_matmul(arrays["a"], arrays["b"], dtype)}
+
+    def naive_of(
+        self, dtype: str, params: Params, arrays: Arrays, encoded: Encoded
+    ) -> dict[str, Array]:
+        tensors = encoded.tensors
+        scales = (encoded.scales.get(x, tensors.get(f"{x}.scale")) for x in "ab")
+        return {"c": naive_matmul_of_codes(tensors["a"], tensors["b"], dtype, *scales)}
 
     def macs(self, params: Params) -> int:
         return int(params["m"]) * int(params["n"]) * int(params["k"])

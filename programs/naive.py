@@ -6,13 +6,24 @@ FlashAttention papers use). This is the only statement of it; reports, tests and
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from programs.encoding import rounded
-from programs.kernel import Array
+from programs.encoding import code_values, rounded
+from programs.kernel import Array, Scale
 
-PANEL = 512  # columns of a matrix that are converted at once
+PANEL, NARROW_PANEL = 512, 64  # columns of a matrix that are converted at once
+
+
+def panels(rows: int, columns: int) -> Iterator[slice]:
+    """The columns of the right operand of a product, a panel at a time, which stays in the cache.
+
+    A product with one row reads each element once: it takes panels of the second-level cache.
+    """
+    width = PANEL if rows > 1 else NARROW_PANEL
+    return (slice(first, first + width) for first in range(0, columns, width))
 
 
 def naive_matmul(a: Array, b: Array, dtype: str) -> NDArray[np.float32]:
@@ -21,10 +32,30 @@ def naive_matmul(a: Array, b: Array, dtype: str) -> NDArray[np.float32]:
     if dtype in ("int8", "nvfp4"):  # one scale for all of b
         whole: NDArray[np.float32] = left @ rounded(b, dtype, 0)
         return whole
-    product = np.empty((a.shape[0], b.shape[1]), np.float32)
-    for first in range(0, b.shape[1], PANEL):  # which stay in the cache
-        panel = slice(first, first + PANEL)
-        np.matmul(left, rounded(b[:, panel], dtype, 0), out=product[:, panel])
+    return _by_panels(left, b.shape[1], lambda panel: rounded(b[:, panel], dtype, 0))
+
+
+def naive_matmul_of_codes(
+    a: Array, b: Array, dtype: str, scale_a: Scale | None, scale_b: Scale | None
+) -> NDArray[np.float32]:
+    """`naive_matmul` of operands that are rounded already; scales as `encoding.code_values`."""
+    left = code_values(a, dtype, 1, scale_a)
+    if dtype == "int8":
+        whole: NDArray[np.float32] = left @ code_values(b, dtype, 0, scale_b)
+        return whole
+
+    def right(panel: slice) -> Array:
+        scale = None if scale_b is None else np.asarray(scale_b)[:, panel]
+        return code_values(b[:, panel], dtype, 0, scale)
+
+    return _by_panels(left, b.shape[1], right)
+
+
+def _by_panels(left: Array, columns: int, right: Callable[[slice], Array]) -> NDArray[np.float32]:
+    """left @ right, a few columns at a time, which stay in the cache."""
+    product = np.empty((left.shape[0], columns), np.float32)
+    for panel in panels(*product.shape):
+        np.matmul(left, right(panel), out=product[:, panel])
     return product
 
 

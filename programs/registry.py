@@ -6,6 +6,7 @@ import difflib
 import importlib
 import pkgutil
 from functools import cache
+from pathlib import Path
 
 from programs.kernel import Kernel, KernelError
 
@@ -22,15 +23,37 @@ def kernels(machine: str | None = None) -> dict[str, Kernel]:
         except ModuleNotFoundError:
             continue
         for info in pkgutil.iter_modules(package.__path__):
-            module = importlib.import_module(f"programs.{kind}.{info.name}")
-            kernel = getattr(module, "KERNEL", None)
-            if isinstance(kernel, Kernel):
+            kernel = _kernel_of(f"programs.{kind}.{info.name}")
+            if kernel is not None:
                 found.setdefault(kernel.name, kernel)
     return dict(sorted(found.items()))
 
 
+def _kernel_of(module: str) -> Kernel | None:
+    kernel = getattr(importlib.import_module(module), "KERNEL", None)
+    return kernel if isinstance(kernel, Kernel) else None
+
+
+@cache
+def _by_module(name: str, machine: str) -> Kernel | None:
+    """The kernel in the module of its name: found so, it spares importing all the others."""
+    path = Path(__file__).parent / machine / f"{name}.py"
+    if not name.isidentifier() or not path.is_file():
+        return None
+    kernel = _kernel_of(f"programs.{machine}.{name}")
+    return kernel if kernel is not None and kernel.name == name else None
+
+
+def is_kernel(name: str) -> bool:
+    """Whether any machine class has a kernel of that name."""
+    return any(_by_module(name, machine) for machine in MACHINES) or name in kernels()
+
+
 def find(name: str, machine: str) -> Kernel:
     """A kernel of a machine class; `KernelError` names those it has."""
+    quick = _by_module(name, machine)
+    if quick is not None:
+        return quick
     have = kernels(machine)
     if name in have:
         return have[name]

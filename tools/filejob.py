@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from isa.program import Program
@@ -121,7 +122,7 @@ class FileJob(Job):
     def program(self) -> Program:
         return self._program
 
-    @property
+    @cached_property
     def arrays(self) -> Arrays:
         given = self._request.inputs
         return {

@@ -163,14 +163,15 @@ def open_job(request: Request) -> Job:
 
 
 def _open_job(request: Request) -> Job:
-    from programs.registry import kernels
-    from tools.filejob import FileJob, load_program
+    from programs.registry import is_kernel
 
     target = request.target
+    if isinstance(target, str) and (is_kernel(target) or not _looks_like_file(target)):
+        return KernelJob(request)
+    from tools.filejob import FileJob, load_program
+
     if not isinstance(target, str):
         return FileJob(request, target, "program")
-    if target in kernels() or not _looks_like_file(target):
-        return KernelJob(request)
     return FileJob(request, load_program(target, request), target)
 
 
@@ -274,9 +275,7 @@ class KernelJob(Job):
     def macs(self) -> int:
         return self.kernel.macs(self.params)
 
-    def accuracy(
-        self, values: Arrays, encoded: Encoded, yardsticks: Yardsticks | None = None
-    ) -> Accuracy | None:
+    def accuracy(self, values: Arrays, encoded: Encoded) -> Accuracy | None:
         from concurrent.futures import ThreadPoolExecutor
 
         from tools.accuracy import measure
@@ -286,9 +285,10 @@ class KernelJob(Job):
         with ThreadPoolExecutor(1) as pool:
             arrays = self.kernel.prepared(self.params, self.arrays)
             beyond = pool.submit(
-                clipped, str(self.dtype), self.kernel.operand_axes, arrays, self.scale
-            )
-            found = (yardsticks or Yardsticks()).of(self)
+                clipped, str(self.dtype), self.kernel.operand_axes, arrays, self.scale,
+                encoded.tensors,
+            )  # fmt: skip
+            found = self.yardsticks.of(self, encoded)
         return measure(
             values,
             found.reference,

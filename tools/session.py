@@ -7,6 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from isa.program import Program
     from programs.kernel import Arrays
     from tools.accuracy import Accuracy
+
+DRAWN_AHEAD = 1 << 26  # multiply-adds, which are at least the elements of every input
 
 Stage = Callable[[str], None]  # told what begins now, for a progress line
 
@@ -42,10 +45,12 @@ def execute_job(
     """The same for a job that is open already; `started` is when its time began."""
     started = time.perf_counter() if started is None else started
     stage("building the program")
-    with _no_collection():
+    values_too = job.needs_values(request.mode)
+    with _no_collection(), _drawing(job if values_too else None):
         program = job.program()
+        machines.machine(job.chip)  # imports it
     encoded = Encoded({})
-    if job.needs_values(request.mode):
+    if values_too:
         stage("encoding the inputs")
         encoded = job.encode()
     stage("running")
@@ -72,6 +77,19 @@ def execute_job(
         peak_rss_bytes=peak_rss_bytes(),
         measured=job.measured(values),
     )
+
+
+@contextmanager
+def _drawing(job: Job | None) -> Iterator[None]:
+    """The job's default data is drawn on another CPU, where it cannot be too much for the chip:
+    that is for the builder to find out before any memory is spent.
+    """
+    if job is None or not 0 < (job.macs() or 0) <= DRAWN_AHEAD:
+        yield
+        return
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: job.arrays)
+        yield
 
 
 @contextmanager

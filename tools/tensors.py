@@ -7,13 +7,16 @@ and saturating with scale 1, int8 and int4 per tensor; arrays in the code type a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isa.program import Tensor
 from tools.problem import Problem
+
+if TYPE_CHECKING:
+    from emulator.numerics.blocks import BlockFormat
 
 Array = NDArray[Any]
 
@@ -142,13 +145,18 @@ def _with_scales(dtype: str, codes: Array, scales: Array) -> Array:
 
 
 def clipped(
-    dtype: str, axes: Mapping[str, int], arrays: Mapping[str, Array], scale: str | None = None
+    dtype: str,
+    axes: Mapping[str, int],
+    arrays: Mapping[str, Array],
+    scale: str | None = None,
+    encoded: Mapping[str, Array] | None = None,
 ) -> int:
     """Elements of the float inputs in `axes` that are beyond the largest value of the format.
 
     In a block format that is the largest element times the block's scale, the blocks lying along
-    the axis given and their scales chosen by the rule `scale`. Scales per tensor and finer, which
-    int8 always has, spare it this.
+    the axis given and their scales chosen by the rule `scale`; where `encoded` has them already,
+    as `name.scale`, they are not chosen again. Scales per tensor and finer, which int8 always has,
+    spare it this.
     """
     from emulator import numerics
 
@@ -161,8 +169,7 @@ def clipped(
             continue
         if dtype in numerics.BLOCK_FORMATS:
             row = numerics.BLOCK_FORMATS[dtype]
-            blocks = numerics.quantize_blocks(x, row, axis, scale or "floor")
-            scales = numerics.decode64(blocks.scales, row.scale) * blocks.tensor_scale
+            scales = _block_scales(row, x, axis, scale, (encoded or {}).get(f"{name}.scale"))
             tops, length = np.moveaxis(row.max_element * scales, axis, 0), row.block
         else:
             length = -(-x.shape[axis] // 64)
@@ -170,6 +177,26 @@ def clipped(
         # A slice at a time: whole arrays of float64 would cost more than the run.
         slices = np.moveaxis(x, axis, 0)
         for number, top in enumerate(tops):
-            part = slices[number * length : (number + 1) * length].astype(np.float64)
-            count += int(np.count_nonzero(np.abs(part, out=part) > top))
+            part = np.abs(slices[number * length : (number + 1) * length])
+            with np.errstate(over="ignore"):
+                narrow = np.asarray(top).astype(part.dtype)
+            if not np.array_equal(narrow, top, equal_nan=True):
+                part = part.astype(np.float64)
+                narrow = top
+            count += int(np.count_nonzero(part > narrow))
     return count
+
+
+def _block_scales(
+    row: BlockFormat, x: Array, axis: int, scale: str | None, chosen: Array | None
+) -> Array:
+    """The scales of x's blocks along an axis, in float64; `chosen`: their codes where known."""
+    from emulator import numerics
+
+    whole = 1.0
+    shape = list(x.shape)
+    shape[axis] = -(-shape[axis] // row.block)
+    if chosen is None or row.tensor_scale or list(chosen.shape) != shape:
+        blocks = numerics.quantize_blocks(x, row, axis, scale or "floor")
+        chosen, whole = blocks.scales, blocks.tensor_scale
+    return numerics.decode64(chosen, row.scale) * whole

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from programs.kernel import Arrays
+from programs.kernel import Arrays, Encoded
 
 if TYPE_CHECKING:
     from tools.jobs import KernelJob
@@ -29,7 +29,8 @@ class Yardsticks:
         self._references: dict[str, Arrays] = {}
         self._naive: dict[str, Arrays | None] = {}
 
-    def of(self, job: KernelJob) -> Yardstick:
+    def of(self, job: KernelJob, encoded: Encoded | None = None) -> Yardstick:
+        """`encoded`: the job's inputs where they have been encoded, which spares doing it again."""
         from tools.tensors import as_numbers
 
         dtype, kernel = str(job.dtype), job.kernel
@@ -41,5 +42,11 @@ class Yardsticks:
         if key not in self._references:
             self._references[key] = kernel.reference(job.params, numbers)
         if dtype not in self._naive:
-            self._naive[dtype] = None if integers else kernel.naive(dtype, job.params, numbers)
+            usual = floats and job.scale == kernel.scales(dtype)[0]
+            if integers:
+                self._naive[dtype] = None
+            elif encoded is not None and usual:
+                self._naive[dtype] = kernel.naive_of(dtype, job.params, numbers, encoded)
+            else:
+                self._naive[dtype] = kernel.naive(dtype, job.params, numbers)
         return Yardstick(self._references[key], self._naive[dtype], integers)

@@ -123,6 +123,21 @@ def test_clipped_counts_what_the_format_cannot_hold() -> None:
     assert clipped("e4m3", {"x": 1}, {"x": np.array([[0x7E]], np.uint8)}) == 0  # codes are codes
 
 
+def test_clipped_takes_scales_that_are_chosen_already() -> None:
+    x = np.array([[7.0, 6.5, 6.0, 1.0]], np.float32)
+    chosen = {"x.scale": np.array([[126]], np.uint8)}  # 1/2: the limit is 3
+    assert clipped("mxfp4", {"x": 1}, {"x": x}, None, chosen) == 3
+    chosen = {"x.scale": np.array([[126], [126]], np.uint8)}  # not those of x
+    assert clipped("mxfp4", {"x": 1}, {"x": x}, None, chosen) == 2
+
+
+def test_clipped_where_the_limit_is_beyond_float32() -> None:
+    x = np.array([[3e38, 1.0, -3.4e38]], np.float32)
+    assert clipped("mxfp8", {"x": 1}, {"x": x}) == 2  # 448 x 2^119
+    assert clipped("mxfp8", {"x": 1}, {"x": x}, "rceil") == 0  # 448 x 2^120
+    assert clipped("nvfp4", {"x": 1}, {"x": np.full((1, 5), 2.0, np.float32)}) == 0
+
+
 # ---- the table ----------------------------------------------------------------------------------
 
 
