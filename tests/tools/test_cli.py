@@ -242,7 +242,7 @@ def test_failed_check_exits_1(call, machine, monkeypatch: pytest.MonkeyPatch) ->
 
     kernel = type(find("matmul", "lpu"))
     monkeypatch.setattr(kernel, "reference", lambda self, p, a: {"c": np.full((2, 3), 1e6)})
-    monkeypatch.setattr(kernel, "naive", lambda self, d, p, a: {"c": np.full((2, 3), 1e6)})
+    monkeypatch.setattr(kernel, "naive_of", lambda self, d, p, a, e: {"c": np.full((2, 3), 1e6)})
     outcome = call("run", "matmul", *SMALL)
     assert outcome.exit_code == 0
     assert "max error <= 2 x naive: NO" in outcome.stdout
