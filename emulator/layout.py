@@ -20,6 +20,7 @@ Index = NDArray[np.int64]
 
 # numpy types of codes; whatever is not here is kept as unsigned integers of its size.
 _CODES = {"fp32": "f4", "fp16": "f2", "int32": "i4", "int8": "i1", "int4": "i1"}
+CACHE_LINE = 64  # bytes
 CHUNK = 1 << 22  # elements placed at once where lanes do not run along the tensor
 
 
@@ -155,7 +156,10 @@ class Placed:
         ]
         slices, addrs = [t[:, 0] for t in terms], [t[:, 1] for t in terms]
         every = [self._rows(slices, addrs, byte) for byte in range(self.tensor.element_bytes)]
-        return np.unique(np.concatenate(every))
+        touched = np.zeros(1 + max(int(rows.max()) for rows in every), np.bool_)
+        for rows in every:
+            touched[rows] = True
+        return np.flatnonzero(touched)
 
     @property
     def _runs(self) -> bool:
@@ -220,7 +224,7 @@ class Placed:
             moved = self._moved(codes)
             for byte in range(size):
                 for span in self.spans(byte):
-                    block = moved[(*span.part, byte)].reshape(len(span.rows), -1)
+                    block = _rows_of_lanes(moved[(*span.part, byte)])
                     if repeat > 1:
                         block = np.repeat(block, repeat, axis=1)
                     sram[span.rows, : span.lanes] = block
@@ -357,3 +361,16 @@ def _const(tensor: Tensor) -> Array:
             f" its shape takes {tensor.size * tensor.element_bytes}"
         )
     return np.frombuffer(tensor.data, code_dtype(tensor)).reshape(tensor.shape)
+
+
+def _rows_of_lanes(part: Array) -> Array:
+    """Bytes [..., lanes] as [rows, lanes]. Where lanes lie far apart they are brought near first:
+    a power of two between them would have all of a row in the same few lines of the cache.
+    """
+    lanes = part.shape[-1]
+    if not part.size or part.strides[-1] < CACHE_LINE:
+        return part.reshape(-1, lanes)
+    rows = part.size // lanes
+    near = np.empty((lanes, rows + CACHE_LINE), np.uint8)
+    near[:, :rows] = np.moveaxis(part, -1, 0).reshape(lanes, rows)
+    return near[:, :rows].T

@@ -14,7 +14,10 @@ is the step engine's, which has the messages.
 
 from __future__ import annotations
 
+import mmap
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -39,6 +42,21 @@ ENGINES = ("bulk", "step")
 MODES = ("full", "timing")
 POLICIES = ("error", "warn")
 Tensors = Mapping[str, NDArray[Any]]
+
+
+def _zeroed(rows: int, lanes: int) -> NDArray[np.uint8]:
+    """Zeros of which the system provides what is touched, in its small pages.
+
+    Tensors are strewn over all slices. numpy asks for huge pages, and then clearing the whole of
+    the SRAM takes longer than a small run.
+    """
+    if sys.platform == "win32":
+        return np.zeros((rows, lanes), np.uint8)
+    memory = mmap.mmap(-1, rows * lanes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with suppress(OSError):  # a kernel without huge pages knows no such advice
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, np.uint8).reshape(rows, lanes)
 
 
 @dataclass(frozen=True)
@@ -147,7 +165,7 @@ class Loaded:
 
     def _filled(self, tensors: Tensors) -> NDArray[np.uint8]:
         """SRAM as the host leaves it. Untouched pages cost nothing."""
-        sram = np.zeros((self.words, self.prepared.chip.lanes), np.uint8)
+        sram = _zeroed(self.words, self.prepared.chip.lanes)
         self.plan.fill(sram, self.plan.codes(tensors))
         return sram
 

@@ -79,6 +79,10 @@ class Timeline:
 
     def window(self, at: int, length: int) -> int:
         """Bits at .. at + length - 1; those before 0 are clear."""
+        if at >= 0 and at % self.PIECE + length <= self.PIECE:  # as nearly always: one piece
+            first = at // self.PIECE
+            piece = self._pieces[first] if first < len(self._pieces) else 0
+            return piece >> at % self.PIECE & (1 << length) - 1
         if at < 0:
             return self.window(0, length + at) << -at if length + at > 0 else 0
         first, low = divmod(at, self.PIECE)
@@ -112,16 +116,17 @@ class Reservations:
 
         `extra` holds masks (from cycle `start`) that the same fragment has claimed already.
         """
-        at = start + claim.offset + ORIGIN
+        offset, mask = claim.offset + ORIGIN, claim.mask
+        at, length = start + offset, mask.bit_length()
         for key in claim.checked:
             busy = self._busy.get(key)
-            hit = busy.window(at, claim.mask.bit_length()) & claim.mask if busy else 0
+            hit = busy.window(at, length) & mask if busy else 0
             own = extra.get(key, 0)
-            if own and (own >> (claim.offset + ORIGIN)) & claim.mask:
+            if own and (own >> offset) & mask:
                 return Hit(0, key, start)
             if hit:
                 # A solid burst cannot fit before its first cycle has passed the last conflict.
-                solid = claim.mask & (claim.mask + 1) == 0
+                solid = mask & (mask + 1) == 0
                 last = hit.bit_length()
                 return Hit(last if solid else 1, key, start + claim.offset + last - 1)
         return None

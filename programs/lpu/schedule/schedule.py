@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -229,13 +229,13 @@ class Schedule:
         free = [op for op in fragment.ops if len(op.queues) > 1]
         # Those with fewer candidates (large ALUs) choose first.
         for op in sorted(free, key=lambda o: len(o.queues)):
-            claims = partial(self._queue_claims, op)
+            claims = cache(partial(self._queue_claims, op))
             yield Choice(op.queues, claims, partial(setattr, op, "queue"))
         for value in sorted(fragment.values, key=lambda v: -v.width):
             if value.direction == "":
                 continue
             firsts = value.group or tuple(range(32 - value.align, -1, -value.align))
-            claims = partial(self._stream_claims, value, way=self._way(value))
+            claims = cache(partial(self._stream_claims, value, way=self._way(value)))
             yield Choice(firsts, claims, partial(setattr, value, "stream"))
 
     @staticmethod
