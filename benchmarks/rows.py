@@ -30,6 +30,7 @@ def _cube(size: int) -> dict[str, Any]:
 
 GEMV = {"m": 1, "n": 4096, "k": 4096}
 HEAD = {"heads": 1, "seq": 4096, "kv": 4096, "head_dim": 128}
+THREADS = {"mode": "simt", "rows": 4096, "cols": 4096}
 NPU, LPU = "npu-950pr", "lpu-lp30"
 
 ROWS = (
@@ -48,6 +49,8 @@ ROWS = (
     Row("NPU bf16 attention 4096x4096x128", "attention", NPU, "bf16", "full", HEAD, ("f32", 4)),
     Row("NPU attention, real tensors", "attention", NPU, None, "full", {}, ("f32", 2), True),
     Row("NPU SIMT saxpy 2^24", "saxpy", NPU, None, "full", {"n": 1 << 24}),
+    Row("NPU SIMT add 2^24", "add", NPU, "fp32", "full", THREADS),
+    Row("NPU SIMT add 2^24 timing", "add", NPU, "fp32", "timing", THREADS),
     Row("LPU int8 640^3", "matmul", LPU, "int8", sizes=_cube(640)),
     Row("LPU e4m3 1x4096x4096", "matmul", LPU, "e4m3", sizes=GEMV),
     Row("LPU attention, real tensors", "attention", LPU, None, "full", {}, ("f32", 2), True),

@@ -77,10 +77,13 @@ def in_process(row: Row) -> tuple[Callable[[], Figures], Figures]:
     runner = machine(job.chip).Machine(job.chip)
 
     def once() -> Figures:
+        cpu = time.process_time()
         wall, result = timed(lambda: runner.run(program, tensors, mode=row.mode))
+        cpu = time.process_time() - cpu
         warps = sum(unit.busy for unit in result.units if unit.name == "simt.scheduler")
         return {
-            "cycles": result.cycles, "wall_s": wall, "cycles_per_s": result.cycles / wall,
+            "cycles": result.cycles, "wall_s": wall, "cpu_s": cpu,
+            "cycles_per_s": result.cycles / wall,
             "macs_per_s": job.macs() / wall if job.macs() else None,
             "warp_instructions_per_s": warps / wall if warps else None,
             "peak_rss_bytes": peak_bytes(),

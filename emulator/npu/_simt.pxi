@@ -172,15 +172,14 @@ cdef bint simt_room(Machine* m, Sub* s) noexcept nogil:
     f.score = <Score*> calloc(scores, sizeof(Score))
     f.stack = <Meeting*> calloc(WARPS * c.depth, sizeof(Meeting))
     f.lines = <Line*> calloc(c.dcache_most // SECTOR + c.ways, sizeof(Line))
+    f.tags = <uint64_t*> calloc(c.dcache_most // SECTOR + c.ways, sizeof(uint64_t))
     f.ub_read = <uint64_t*> calloc(words // 64 + 1, sizeof(uint64_t))
     f.ub_written = <uint64_t*> calloc(words // 64 + 1, sizeof(uint64_t))
     f.ub_reader = <uint64_t*> calloc(words + 4, sizeof(uint64_t))
     f.ub_writer = <uint64_t*> calloc(words + 4, sizeof(uint64_t))
     f.spare_waiter = -1
-    for i in range(RETURNS):
-        f.returned[i] = -1
     return not (f.r == NULL or f.score == NULL or f.stack == NULL or f.lines == NULL
-                or f.ub_read == NULL or f.ub_written == NULL or f.ub_reader == NULL
+                or f.tags == NULL or f.ub_read == NULL or f.ub_written == NULL or f.ub_reader == NULL
                 or f.ub_writer == NULL)
 
 
@@ -191,6 +190,7 @@ cdef void free_simt(Simt* f) noexcept nogil:
     free(f.score)
     free(f.stack)
     free(f.lines)
+    free(f.tags)
     free(f.ub_read)
     free(f.ub_written)
     free(f.ub_reader)
@@ -238,6 +238,7 @@ cdef void launch(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept 
     f.ub_size = s.spaces[SPACE_UB].size - cache
     f.sets = <int32_t> (cache // SECTOR // m.simt_spec.ways)
     memset(f.lines, 0, f.sets * m.simt_spec.ways * sizeof(Line))
+    memset(f.tags, 0, f.sets * m.simt_spec.ways * sizeof(uint64_t))
     memset(f.r, 0, f.warps * f.registers * LANES * sizeof(uint32_t))
     memset(f.score, 0, f.warps * (QS + f.registers) * sizeof(Score))
     memset(f.mshr, 0, sizeof(f.mshr))
@@ -321,6 +322,8 @@ cdef void simt_window(Machine* m, Sub* s, Pipe* p) noexcept nogil:
         if f.warp[i].ready < f.end:
             f.parked &= ~(<uint64_t> 1 << i)
             fetch_warp(f, i)
+            if f.next_takes[TAKES_MEMORY] >> i & 1:
+                fetch_access(m, f, i, &f.uops[f.warp[i].pc])
             f.warp[i].ready = max(f.warp[i].ready, start)
             wake_warp(f, i)
     time = next_chance(m, f, start)

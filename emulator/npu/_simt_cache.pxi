@@ -29,6 +29,8 @@ cdef void ask(Machine* m, Sub* s, int64_t time, const Ask* wanted) noexcept nogi
             return
     i = c.spare
     c.spare = c.items[i].next
+    if c.spare >= 0:
+        __builtin_prefetch(&c.items[c.spare])
     c.items[i] = wanted[0]
     c.items[i].simt = s.simt
     c.items[i].next = -1
@@ -47,9 +49,9 @@ cdef int64_t way_back(Machine* m, Simt* f, int64_t time) noexcept nogil:
     """When a line that L2 gives at `time` is through the return path, one after another."""
     cdef double span = m.simt_spec.fill
     cdef int64_t place = <int64_t> (time / span)
-    while f.returned[place % RETURNS] == place:
+    while f.returned[place % RETURNS] == <uint32_t> (place // RETURNS) + 1:
         place += 1
-    f.returned[place % RETURNS] = place
+    f.returned[place % RETURNS] = <uint32_t> (place // RETURNS) + 1
     return max(time, <int64_t> ceil(place * span))
 
 
@@ -194,7 +196,7 @@ cdef int free_entry(Entry* entries, int count, int32_t* next_, int64_t* time, in
 cdef Line* find_line(Machine* m, Simt* f, uint64_t line) noexcept nogil:
     cdef int i, first = <int> (line % <uint64_t> f.sets) * m.simt_spec.ways
     for i in range(m.simt_spec.ways):
-        if f.lines[first + i].tag == line + 1:
+        if f.tags[first + i] == line + 1:
             return &f.lines[first + i]
     return NULL
 
@@ -237,7 +239,8 @@ cdef bint take_line(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept nog
         l = victim(m, f, line, time[0])
         if l != NULL:
             f.uses += 1
-            l.tag, l.fill, l.mshr = line + 1, NEVER, number
+            f.tags[l - f.lines] = line + 1
+            l.fill, l.mshr = NEVER, number
             l.used = 0 if u.cache == HINT_STREAM else f.uses
             f.mshr[number].line = <int32_t> (l - f.lines)
     wait_for(m, s, &f.mshr[number], u)
@@ -261,7 +264,7 @@ cdef bint take_write(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept no
     if u.kind == ASK_ATOMIC:    # L2 changes it, the copy is stale
         l = find_line(m, f, u.line[u.next])
         if l != NULL and l.fill != NEVER:
-            l.tag = 0
+            f.tags[l - f.lines] = 0
     memset(&a, 0, sizeof(Ask))
     a.address, a.sub, a.entry, a.kind = (
         u.line[u.next] * SECTOR, <int32_t> (s - m.subs), number, u.kind)

@@ -27,6 +27,8 @@ cdef void next_word(Machine* m, Simt* f, int warp) noexcept nogil:
         f.next_takes[i] &= ~bit
     f.next_takes[o.takes] |= bit
     if w.ready < f.end:
+        if o.takes == TAKES_MEMORY:
+            fetch_access(m, f, warp, o)
         wake_warp(f, warp)
     else:
         f.parked |= bit

@@ -101,7 +101,8 @@ cdef bint ub_row_of_lanes(Machine* m, Sub* s, int warp, const Uop* o, uint64_t f
     if m.values:
         if load and memchr(ub.valid + first, 0, 4 * LANES) != NULL:
             return False
-        if not stamp_row(f.ub_writer + word, f.ub_reader + word, mark_of(f, o, warp), load):
+        if not stamp_row(m, s, f.ub_writer + word, f.ub_reader + word, LANES,
+                         mark_of(f, o, warp), load):
             return False
         if load:
             memcpy(f.r + (warp * f.registers + o.dst) * LANES, ub.data + first, 4 * LANES)
@@ -210,8 +211,7 @@ cdef void ub_values(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask,
     for i in range(LANES):
         if mask >> i & 1:
             m.thread = warp * LANES + i + 1
-            stamp(m, s, f.ub_writer, f.ub_reader, <int64_t> at[i], o.size, mark, kind_of(o),
-                  SPACE_UB, <int64_t> at[i])
+            stamp_ub(m, s, <int64_t> at[i], o.size, mark, kind_of(o))
             m.thread = 0
             lane_value(m, s, warp, o, i, ub.data + at[i], ub.valid + at[i], SPACE_UB,
                        <int64_t> at[i])
@@ -220,6 +220,35 @@ cdef void ub_values(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask,
 
 
 # ---- global memory -------------------------------------------------------------------------------
+
+cdef void fetch_access(Machine* m, Simt* f, int warp, const Uop* o) noexcept nogil:
+    """Have the host's caches bring what a warp's next access will touch, as lane 0 has it: other
+    warps issue first, so it comes in time."""
+    cdef uint64_t at = <uint64_t> (f.u[o.base] + o.offset)
+    cdef int64_t first, off
+    cdef Tensor* t
+    if o.index >= 0:
+        at += f.r[(warp * f.registers + o.index) * LANES]
+    if o.code == OP_TLD:
+        first = <int64_t> (at // SECTOR % <uint64_t> f.sets) * m.simt_spec.ways
+        __builtin_prefetch(&f.tags[first])
+        for off in range(m.simt_spec.ways * <int64_t> sizeof(Line) // HOST_LINE):
+            __builtin_prefetch(<const char*> &f.lines[first] + off * HOST_LINE)
+    t = global_tensor(m, at) if m.values else NULL
+    if t == NULL:
+        return
+    off = <int64_t> (at - t.base)
+    __builtin_prefetch(t.data + off)
+    __builtin_prefetch(t.data + off + HOST_LINE)
+    if t.valid != NULL:
+        __builtin_prefetch(t.valid + off)
+        __builtin_prefetch(t.valid + off + HOST_LINE)
+    if t.writable:
+        __builtin_prefetch(t.last_write + off // GRANULE)
+        __builtin_prefetch(t.last_read + off // GRANULE)
+        if t.simt != NULL:
+            __builtin_prefetch(t.simt + off // GRANULE)
+
 
 cdef Tensor* lane_tensor(Machine* m, Sub* s, int warp, const Uop* o, int lane, uint64_t at) noexcept nogil:
     """The tensor that a lane's bytes lie in; NULL after a fault."""
@@ -256,8 +285,8 @@ cdef bint global_row_of_lanes(
         for granule in range(off // GRANULE, (off + size - 1) // GRANULE + 1):
             if t.last_write[granule] >= 0 or (not load and t.last_read[granule] >= 0):
                 return False
-        if not tensor_stamps(m, t) or not stamp_row(
-                t.simt_write + (off >> 2), t.simt_read + (off >> 2), mark_of(f, o, warp), load):
+        if not tensor_stamps(m, t) or not stamp_global_row(
+                m, s, t, off, mark_of(f, o, warp), load):
             return False
     if load:
         memcpy(f.r + (warp * f.registers + o.dst) * LANES, t.data + off, size)

@@ -5,6 +5,9 @@
 # interval between two barriers of which launch. Two warps that touch the same bytes in one interval
 # race unless both read or both are atomic; lanes of one warp do not race, they have an order.
 #
+# Most rows of a tensor are only ever touched whole, 32 words by one warp: they keep one pair of
+# stamps for all, and get a pair per word when an access to a part of them comes.
+#
 # Stamp: bits 0-3 the bytes; 4 atomic, or read by several warps; 5-10 the warp; 11-31 the row of the
 # program; 32-63 the interval.
 
@@ -69,31 +72,52 @@ cdef inline bint same_party(uint64_t a, uint64_t b) noexcept nogil:
     return not (a ^ b) >> 32 and not (a ^ b) & STAMP_WARP
 
 
-cdef void stamp(Machine* m, Sub* s, uint64_t* writer, uint64_t* reader, int64_t at, int size,
-                uint64_t mark, int kind, int space, int64_t address) noexcept nogil:
-    """An access of one thread to bytes [at, at + size) behind the stamps; kind as for a sector."""
-    cdef int64_t word = at >> 2, last = (at + size - 1) >> 2
-    cdef uint64_t new
-    cdef int row = <int> (mark >> 11 & 0x1fffff)
-    while word <= last:
-        new = mark | (15 if size >= 4 else ((<uint64_t> 1 << size) - 1) << (at & 3))
-        if writer[word] and stamps_race(m, s, writer[word], new, False):
-            race(m, s, row, writer[word], space, address)
-        if kind == GM_READ:
-            if reader[word] and reader[word] >> 32 == new >> 32:
-                if (reader[word] ^ new) & STAMP_WARP:
-                    new |= STAMP_MORE
-                new |= reader[word] & (15 | STAMP_MORE)
-            reader[word] = new
-        else:
-            if reader[word] and stamps_race(m, s, reader[word], new, True):
-                race(m, s, row, reader[word], space, address)
-            if same_party(writer[word], new):
-                # What it wrote without atomicity stays a plain write.
-                new = (new if writer[word] & STAMP_MORE else writer[word]) | (new & 15) | (
-                    writer[word] & 15)
-            writer[word] = new
-        word += 1
+cdef inline bint racing(Machine* m, Sub* s, uint64_t write, uint64_t read, uint64_t new,
+                        int kind) noexcept nogil:
+    """Whether an access races with one of the two that a word's stamps are of."""
+    if write and stamps_race(m, s, write, new, False):
+        return True
+    return kind != GM_READ and read and stamps_race(m, s, read, new, True)
+
+
+cdef inline void keep_stamp(uint64_t* writer, uint64_t* reader, uint64_t new, int kind) noexcept nogil:
+    """The access becomes the word's last of its kind."""
+    if kind == GM_READ:
+        if reader[0] and reader[0] >> 32 == new >> 32:
+            if (reader[0] ^ new) & STAMP_WARP:
+                new |= STAMP_MORE
+            new |= reader[0] & (15 | STAMP_MORE)
+        reader[0] = new
+        return
+    if same_party(writer[0], new):
+        # What it wrote without atomicity stays a plain write.
+        new = (new if writer[0] & STAMP_MORE else writer[0]) | (new & 15) | (writer[0] & 15)
+    writer[0] = new
+
+
+cdef void stamp_word(Machine* m, Sub* s, uint64_t* writer, uint64_t* reader, uint64_t new, int kind,
+                     int space, int64_t address) noexcept nogil:
+    """An access of one thread to a word; kind as for a sector."""
+    cdef int row = <int> (new >> 11 & 0x1fffff)
+    if writer[0] and stamps_race(m, s, writer[0], new, False):
+        race(m, s, row, writer[0], space, address)
+    if kind != GM_READ and reader[0] and stamps_race(m, s, reader[0], new, True):
+        race(m, s, row, reader[0], space, address)
+    keep_stamp(writer, reader, new, kind)
+
+
+cdef inline uint64_t bytes_within(int64_t at, int size) noexcept nogil:
+    """A stamp's bits for the bytes that an access touches of a word."""
+    return 15 if size >= 4 else ((<uint64_t> 1 << size) - 1) << (at & 3)
+
+
+cdef void stamp_ub(Machine* m, Sub* s, int64_t at, int size, uint64_t mark, int kind) noexcept nogil:
+    """An access of one thread to bytes [at, at + size) of UB."""
+    cdef Simt* f = s.simt
+    cdef int64_t word
+    mark |= bytes_within(at, size)
+    for word in range(at >> 2, ((at + size - 1) >> 2) + 1):
+        stamp_word(m, s, f.ub_writer + word, f.ub_reader + word, mark, kind, SPACE_UB, at)
 
 
 cdef inline uint64_t mark_of(const Simt* f, const Uop* o, int warp) noexcept nogil:
@@ -102,48 +126,95 @@ cdef inline uint64_t mark_of(const Simt* f, const Uop* o, int warp) noexcept nog
             | (STAMP_MORE if o.code == OP_TATOM else 0))
 
 
-cdef bint stamp_row(uint64_t* writer, uint64_t* reader, uint64_t mark, bint load) noexcept nogil:
-    """Stamps of 32 whole words at once; False: one of them needs a closer look."""
-    cdef uint64_t now = mark >> 32, strange = 0, old
-    cdef int i
+cdef bint stamp_row(Machine* m, Sub* s, uint64_t* writer, uint64_t* reader, int count, uint64_t mark,
+                    bint load) noexcept nogil:
+    """Stamps of whole words, one behind the other; False: there is a race to report."""
+    cdef uint64_t now = mark >> 32, strange = 0
+    cdef int i, kind = GM_READ if load else GM_WRITE
     mark |= 15
     if load:
-        for i in range(LANES):
+        for i in range(count):
             strange |= writer[i] | (reader[i] ^ mark if reader[i] >> 32 == now else 0)
-        if strange:
-            return False
-        for i in range(LANES):
-            reader[i] = mark
+    else:
+        for i in range(count):
+            strange |= writer[i] | reader[i]
+    if not strange:
+        writer = reader if load else writer
+        for i in range(count):
+            writer[i] = mark
         return True
-    for i in range(LANES):
-        strange |= writer[i] | reader[i]
-    if strange:
-        return False
-    for i in range(LANES):
-        writer[i] = mark
+    for i in range(count):
+        if racing(m, s, writer[i], reader[i], mark, kind):
+            return False
+    for i in range(count):
+        keep_stamp(writer + i, reader + i, mark, kind)
     return True
 
 
 cdef bint tensor_stamps(Machine* m, Tensor* t) noexcept nogil:
     """The tensor's stamps, made when a SIMT function first touches it; False: no memory."""
-    if t.simt_write == NULL:
-        t.simt_write = <uint64_t*> calloc(t.size // 4 + 1, sizeof(uint64_t))
-        t.simt_read = <uint64_t*> calloc(t.size // 4 + 1, sizeof(uint64_t))
-    if t.simt_write == NULL or t.simt_read == NULL:
+    if t.simt == NULL:
+        t.simt = <Stamps*> calloc(t.size // GRANULE + 1, sizeof(Stamps))
+    if t.simt == NULL:
         fault(m, FAULT_MEMORY, NULL, -1, -1, 0, 0, 0)
         return False
     return True
+
+
+cdef void free_stamps(Tensor* t) noexcept nogil:
+    cdef int64_t i
+    for i in range(t.size // GRANULE + 1 if t.simt != NULL else 0):
+        free(t.simt[i].words)
+    free(t.simt)
+
+
+cdef bint by_word(Machine* m, Stamps* row) noexcept nogil:
+    """From now on the row has stamps for each word; False: no memory."""
+    cdef int i
+    if row.words != NULL:
+        return True
+    row.words = <uint64_t*> malloc(2 * LANES * sizeof(uint64_t))
+    if row.words == NULL:
+        fault(m, FAULT_MEMORY, NULL, -1, -1, 0, 0, 0)
+        return False
+    for i in range(LANES):
+        row.words[i], row.words[LANES + i] = row.write, row.read
+    return True
+
+
+cdef bint stamp_global_row(
+    Machine* m, Sub* s, Tensor* t, int64_t at, uint64_t mark, bint load) noexcept nogil:
+    """A warp's access to 32 whole words of a writable tensor; False: there is a race to report."""
+    cdef Stamps* row = &t.simt[at // GRANULE]
+    cdef int first = <int> (at % GRANULE) >> 2, kind = GM_READ if load else GM_WRITE
+    if not first and row.words == NULL:
+        if racing(m, s, row.write, row.read, mark | 15, kind):
+            return False
+        keep_stamp(&row.write, &row.read, mark | 15, kind)
+        return True
+    if not by_word(m, row) or not stamp_row(
+            m, s, row.words + first, row.words + LANES + first, LANES - first, mark, load):
+        return False
+    row += 1
+    return not first or (by_word(m, row) and stamp_row(
+        m, s, row.words, row.words + LANES, first, mark, load))
 
 
 cdef void stamp_global(Machine* m, Sub* s, Tensor* t, uint64_t address, int size, uint64_t mark,
                        int kind) noexcept nogil:
     """One thread's access to a writable tensor: against other threads, engines and scalars."""
     cdef Access a
-    cdef int64_t at = <int64_t> (address - t.base), granule = at // GRANULE
+    cdef int64_t at = <int64_t> (address - t.base), granule = at // GRANULE, word
     cdef Pipe* p = &s.pipes[PIPE_V]
+    cdef uint64_t* words
     if not tensor_stamps(m, t):
         return
-    stamp(m, s, t.simt_write, t.simt_read, at, size, mark, kind, SPACE_GM, <int64_t> address)
+    for word in range(at >> 2, ((at + size - 1) >> 2) + 1):
+        if not by_word(m, &t.simt[word // LANES]):
+            return
+        words = t.simt[word // LANES].words + word % LANES
+        stamp_word(m, s, words, words + LANES, mark | bytes_within(at, size), kind, SPACE_GM,
+                   <int64_t> address)
     if t.last_write[granule] >= 0 or (kind != GM_READ and t.last_read[granule] >= 0):
         a = access(<int64_t> address, size, 1, 0)
         a.slot, a.write, a.op = p.slot, kind != GM_READ, <int> (mark >> 11 & 0x1fffff)
@@ -157,16 +228,21 @@ cdef void collide_simt(
     """An engine's access against those of SIMT functions."""
     cdef int64_t i, word, last, k
     cdef uint64_t old
-    if t.simt_write == NULL:
+    cdef const Stamps* row
+    if t.simt == NULL:
         return
     for i in range(a.rows):
         word = (a.lo + i * a.pitch - <int64_t> t.base) >> 2
         last = (a.lo + i * a.pitch + a.row - 1 - <int64_t> t.base) >> 2
         while word <= last:
+            row = &t.simt[word // LANES]
             for k in range(2 if a.write else 1):
-                old = t.simt_read[word] if k else t.simt_write[word]
+                if row.words != NULL:
+                    old = row.words[k * LANES + word % LANES]
+                else:
+                    old = row.read if k else row.write
                 if old and not interval_before(m, s, clock, <int64_t> (old >> 32)):
                     fault(m, FAULT_RACE, s, a.op, <int> (old >> 11 & 0x1fffff), SPACE_GM,
                           <int64_t> t.base + 4 * word, 0)
                     return
-            word += 1
+            word = word + 1 if row.words != NULL else (word // LANES + 1) * LANES

@@ -8,6 +8,7 @@ cdef extern from *:
 
 cdef enum:
     LANES = 32
+    HOST_LINE = 64      # bytes that the host's caches fetch at once, as a rule
     SECTOR = 128        # bytes of a line of the D-cache, which is a sector of L2
     WARPS = 64
     SCHEDULERS = 8      # at most
@@ -94,7 +95,6 @@ cdef struct Warp:
 cdef struct Simt
 
 cdef struct Line:               # of the D-cache
-    uint64_t tag                # line number + 1, 0: empty
     int64_t used
     int64_t fill                # when its bytes are there
     int32_t mshr                # that brings them, while `fill` is NEVER
@@ -148,6 +148,11 @@ cdef struct Interval:           # between two barriers of a launch, for the race
     int32_t epoch
     uint32_t clock
 
+cdef struct Stamps:             # of the accesses to 128 bytes of a tensor, see _simt_races.pxi
+    uint64_t write              # all 32 words alike, as long as `words` is NULL
+    uint64_t read
+    uint64_t* words             # their writes, then their reads
+
 cdef struct Simt:               # a vector sub-core in SIMT mode
     int32_t threads
     int32_t warps
@@ -185,12 +190,13 @@ cdef struct Simt:               # a vector sub-core in SIMT mode
     int32_t next_mshr
     int32_t next_write
     Line* lines                 # [sets, ways]
+    uint64_t* tags              # of the lines: line number + 1, 0: empty
     int32_t sets
     int64_t uses                # of the cache
     Waiter* waiters
     int32_t waiter_capacity
     int32_t spare_waiter
-    int64_t[RETURNS] returned   # the fill that has a place of the return path
+    uint32_t[RETURNS] returned  # the round in which a place of the return path was last taken, + 1
     uint64_t* ub_read           # a bit per 4 bytes that the launch touched
     uint64_t* ub_written
     uint64_t* ub_reader         # stamps per 4 bytes of UB

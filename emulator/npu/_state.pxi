@@ -209,8 +209,7 @@ cdef struct Tensor:         # of global memory, in ascending base order
     int32_t* last_write     # record of the last access to each granule, -1 none; NULL: read only
     int32_t* last_read
     int32_t* mixed          # segment in which several cores touched the granule, see _work.pxi
-    uint64_t* simt_write    # stamps of SIMT functions per 4 bytes; NULL: none has touched it
-    uint64_t* simt_read
+    Stamps* simt            # of SIMT functions, per 128 bytes; NULL: none has touched it
 
 cdef struct Record:         # of an access to a writable tensor, for the race detector
     Access access
