@@ -6,6 +6,7 @@ FlashAttention papers use). This is the only statement of it; reports, tests and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -15,6 +16,10 @@ from programs.encoding import code_values, rounded
 from programs.kernel import Array, Scale
 
 PANEL, NARROW_PANEL = 512, 64  # columns of a matrix that are converted at once
+
+ONE_THREAD = 1 << 18  # multiply-adds up to which OpenBLAS starts no threads
+SMALL = 1 << 23  # multiply-adds of a matrix that are not worth any
+LEAST_PIECE = 8  # rows: with fewer BLAS is slow
 
 
 def panels(rows: int, columns: int) -> Iterator[slice]:
@@ -69,7 +74,7 @@ def naive_attention(q: Array, k: Array, v: Array, dtype: str, causal: bool) -> N
     groups = q.shape[-3] // k.shape[-3]
     kr = np.repeat(rounded(k, dtype, -1), groups, axis=-3)
     vr = np.repeat(rounded(v, dtype, -2), groups, axis=-3)
-    s = rounded(q, dtype, -1) @ kr.swapaxes(-1, -2)
+    s = _products(rounded(q, dtype, -1), kr.swapaxes(-1, -2))
     s *= np.float32(1 / np.sqrt(q.shape[-1]))
     if causal:
         s = np.where(causal_mask(q.shape[-2], k.shape[-2]), s, np.float32(-np.inf))
@@ -79,7 +84,7 @@ def naive_attention(q: Array, k: Array, v: Array, dtype: str, causal: bool) -> N
         p = np.rint(p * np.float32(127)) * np.float32(1 / 127)
     else:
         p = rounded(p, dtype, -1)
-    out: NDArray[np.float32] = (p @ vr) / total
+    out: NDArray[np.float32] = _products(p, vr) / total
     return out
 
 
@@ -88,12 +93,27 @@ def attention_reference(q: Array, k: Array, v: Array, causal: bool) -> NDArray[n
     groups = q.shape[-3] // k.shape[-3]
     k64 = np.repeat(np.asarray(k, np.float64), groups, axis=-3)
     v64 = np.repeat(np.asarray(v, np.float64), groups, axis=-3)
-    s = np.asarray(q, np.float64) @ k64.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+    s = _products(np.asarray(q, np.float64), k64.swapaxes(-1, -2)) / np.sqrt(q.shape[-1])
     if causal:
         s = np.where(causal_mask(q.shape[-2], k.shape[-2]), s, -np.inf)
     p = np.exp(s - s.max(-1, keepdims=True))
-    out: NDArray[np.float64] = (p @ v64) / p.sum(-1, keepdims=True)
+    out: NDArray[np.float64] = _products(p, v64) / p.sum(-1, keepdims=True)
     return out
+
+
+def _products(left: Array, right: Array) -> Array:
+    """left @ right of many small matrices, each in pieces of rows that BLAS does on one thread.
+
+    On a computer with other work, waiting for BLAS's threads takes far longer than such a product.
+    """
+    rows, work = left.shape[-2], max(1, right.shape[-2] * right.shape[-1])
+    piece = math.gcd(rows, 1 << max(0, (ONE_THREAD // work).bit_length() - 1))
+    if rows * work > SMALL or piece < min(rows, LEAST_PIECE):
+        whole: Array = left @ right
+        return whole
+    pieces = left.reshape(*left.shape[:-2], rows // piece, piece, left.shape[-1])
+    found: Array = pieces @ right[..., None, :, :]
+    return found.reshape(*left.shape[:-1], right.shape[-1])
 
 
 def causal_mask(seq: int, kv: int) -> NDArray[np.bool_]:

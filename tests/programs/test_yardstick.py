@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from programs import naive
 from programs.kernel import normal
 from programs.matmul import MatmulMaths
 from programs.registry import MACHINES, find, is_kernel, kernels
@@ -35,3 +36,16 @@ def test_is_kernel() -> None:
     assert is_kernel("lstm")
     for name in ("product", "no_such", "../lpu/matmul", "programs/lpu/saxpy.s", ""):
         assert not is_kernel(name)
+
+
+@pytest.mark.parametrize(
+    ("rows", "keys", "dim"),
+    [(256, 256, 32), (33, 70, 64), (1, 4096, 128), (96, 3000, 16), (2, 0, 4)],
+)
+def test_small_products_are_products(rows: int, keys: int, dim: int) -> None:
+    """Whole numbers, so that the order of additions is no matter."""
+    rng = np.random.default_rng(rows)
+    left = rng.integers(-9, 9, (2, 3, rows, dim)).astype(np.float32)
+    right = rng.integers(-9, 9, (2, 3, dim, keys)).astype(np.float32)
+    found = naive._products(left, right)
+    np.testing.assert_array_equal(found, np.einsum("...qd,...dk->...qk", left, right))
