@@ -46,6 +46,7 @@ ROWS = (
     Row("NPU mxfp8 8192^3 timing", "matmul", NPU, "mxfp8", "timing", _cube(8192), ("f32", 1)),
     Row("NPU mxfp8 1x4096x4096", "matmul", NPU, "mxfp8", sizes=GEMV),
     Row("NPU mxfp8 1x4096x4096 process", "matmul", NPU, "mxfp8", "full", GEMV, ("f32", 0.8), True),
+    Row("NPU e4m3 1x4096x4096 process", "matmul", NPU, "e4m3", "full", GEMV, ("f32", 0.8), True),
     Row("NPU bf16 attention 4096x4096x128", "attention", NPU, "bf16", "full", HEAD, ("f32", 4)),
     Row("NPU attention, real tensors", "attention", NPU, None, "full", {}, ("f32", 2), True),
     Row("NPU SIMT saxpy 2^24", "saxpy", NPU, None, "full", {"n": 1 << 24}),
@@ -53,5 +54,6 @@ ROWS = (
     Row("NPU SIMT add 2^24 timing", "add", NPU, "fp32", "timing", THREADS),
     Row("LPU int8 640^3", "matmul", LPU, "int8", sizes=_cube(640)),
     Row("LPU e4m3 1x4096x4096", "matmul", LPU, "e4m3", sizes=GEMV),
+    Row("LPU e4m3 1x4096x4096 process", "matmul", LPU, "e4m3", "full", GEMV, ("f32", 0.8), True),
     Row("LPU attention, real tensors", "attention", LPU, None, "full", {}, ("f32", 2), True),
 )
