@@ -32,8 +32,17 @@ def check(name: str, chip: str, dtype: str, rows: int, cols: int) -> Result:
     # Rounding the inputs is not the kernel's error.
     arrays = {n: rounded(x, dtype, 1) for n, x in arrays.items()}
     for out, expected in kernel.reference(params, arrays).items():
-        np.testing.assert_allclose(got[out], expected, rtol=1e-6, atol=1e-6)
+        limit = 1e-6 * (1 + np.abs(expected)) * _condition(name, arrays)
+        assert (np.abs(got[out] - expected) <= limit).all()
     return result
+
+
+def _condition(name: str, arrays: dict[str, Any]) -> Any:
+    """How much a row's own numbers magnify a rounding: layernorm takes differences of them."""
+    if name != "layernorm":
+        return 1.0
+    x = arrays["x"].astype(np.float64)
+    return 1 + np.abs(x).max(1, keepdims=True) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "e4m3"])
