@@ -30,7 +30,7 @@ def test_simt_walkthrough_runs(capsys):
 
 
 def test_npu_walkthrough_runs(capsys):
-    run("npu-kernels.md")
+    run("tiles.md")
     printed = capsys.readouterr().out
     assert "cycles, bound by" in printed
     assert "vector.mte3" in printed
