@@ -162,7 +162,7 @@ class Placed:
         return np.flatnonzero(touched)
 
     @property
-    def _runs(self) -> bool:
+    def runs(self) -> bool:
         """Whether consecutive elements of the lane axis lie in consecutive lanes of one vector."""
         layout = self.layout
         if layout.lane_axis is None or layout.lane_div != 1:
@@ -173,7 +173,7 @@ class Placed:
         return all(bool((t == t[start]).all()) for t in terms)
 
     def spans(self, byte: int) -> Iterator[Span]:
-        """The tensor as runs of lanes; only where `_runs` holds."""
+        """The tensor as runs of lanes; only where `runs` holds."""
         axis = self.layout.lane_axis
         assert axis is not None
         order = [a for a in range(len(self.tensor.shape)) if a != axis]
@@ -209,19 +209,20 @@ class Placed:
 
     # ---- moving ------------------------------------------------------------------------------
 
-    def _moved(self, codes: Array) -> Array:
+    def moved(self, codes: Array) -> Array:
         """[..., lanes, bytes] with the lane axis last."""
         planes = codes.reshape(-1).view(np.uint8)
         planes = planes.reshape(*self.tensor.shape, self.tensor.element_bytes)
         assert self.layout.lane_axis is not None
         return np.moveaxis(planes, self.layout.lane_axis, -2)
 
-    def store(self, sram: NDArray[np.uint8], codes: Array) -> None:
-        """Place the codes; lanes that no element reaches are left alone."""
+    def store(self, sram: NDArray[np.uint8], codes: Array, moved: Array | None = None) -> None:
+        """Place the codes; lanes that no element reaches are left alone. `moved` are the codes as
+        `moved` gives them, if somebody has made them contiguous."""
         layout, size = self.layout, self.tensor.element_bytes
         repeat = layout.lane_repeat
-        if self._runs:
-            moved = self._moved(codes)
+        if self.runs:
+            moved = self.moved(codes) if moved is None else moved
             for byte in range(size):
                 for span in self.spans(byte):
                     block = _rows_of_lanes(moved[(*span.part, byte)])
@@ -244,10 +245,10 @@ class Placed:
     def load(self, sram: NDArray[np.uint8]) -> Array:
         """The tensor's codes as they lie in SRAM; of repeated lanes the first."""
         tensor, size = self.tensor, self.tensor.element_bytes
-        if self._runs:
+        if self.runs:
             assert self.layout.lane_axis is not None
             out = np.empty(tensor.shape, code_dtype(tensor))
-            moved = self._moved(out)
+            moved = self.moved(out)
             for byte in range(size):
                 for span in self.spans(byte):
                     block = sram[span.rows, : span.lanes : self.layout.lane_repeat]
@@ -318,10 +319,15 @@ class Plan:
     def fill(self, sram: NDArray[np.uint8], codes: Mapping[str, Array]) -> None:
         """Place the codes in every layout, `pad` in the lanes beyond them."""
         for name, values in codes.items():
+            axes = [p.layout.lane_axis for p in self.placed[name] if p.runs]
+            turned: dict[int | None, Array] = {}  # copies with the same lanes are turned once
             for placed, rows in zip(self.placed[name], self.rows[name], strict=True):
                 if self.tensors[name].pad:
                     sram[rows] = self.tensors[name].pad
-                placed.store(sram, values)
+                axis = placed.layout.lane_axis
+                if axes.count(axis) > 1 and axis not in turned and placed.runs:
+                    turned[axis] = np.ascontiguousarray(placed.moved(values))
+                placed.store(sram, values, turned.get(axis) if placed.runs else None)
 
     def mark(self, written: NDArray[np.uint64], full: int) -> None:
         """Note the vectors that the host fills as written."""

@@ -286,6 +286,10 @@ cdef class Engine:
             s.spaces[j].valid = <uint8_t*> calloc(s.spaces[j].size, 1)
             if s.spaces[j].data == NULL or s.spaces[j].valid == NULL:
                 raise MemoryError
+            if j != SPACE_UB:  # its lanes are noted one by one
+                s.spaces[j].whole = <uint8_t*> calloc(s.spaces[j].size // LINE + 1, 1)
+                if s.spaces[j].whole == NULL:
+                    raise MemoryError
 
     def __dealloc__(self):
         cdef Machine* m = &self.m
@@ -299,6 +303,7 @@ cdef class Engine:
                 for j in range(SPACES):
                     free(m.subs[i].spaces[j].data)
                     free(m.subs[i].spaces[j].valid)
+                    free(m.subs[i].spaces[j].whole)
                     free(m.subs[i].accesses[j].items)
                 free_simt(m.subs[i].simt)
         for i in range(m.tensor_count if m.tensors != NULL else 0):

@@ -127,6 +127,29 @@ cdef void note_access(
     list.count += 1
 
 
+cdef void mark(Space* where, int64_t lo, int64_t n) noexcept nogil:
+    """These bytes are written. Tiles are large and written often: mostly a look at their lines."""
+    cdef int64_t first = (lo + LINE - 1) // LINE, lines = (lo + n) // LINE - first
+    if where.whole == NULL or lines <= 0:
+        memset(where.valid + lo, 1, n)
+    elif memchr(where.whole + first, 0, lines) != NULL:
+        memset(where.whole + first, 1, lines)
+        memset(where.valid + lo, 1, n)
+    else:
+        memset(where.valid + lo, 1, first * LINE - lo)
+        memset(where.valid + (first + lines) * LINE, 1, lo + n - (first + lines) * LINE)
+
+
+cdef bint marked(const Space* where, int64_t lo, int64_t n) noexcept nogil:
+    """Whether all of these bytes are written."""
+    cdef int64_t first = (lo + LINE - 1) // LINE, lines = (lo + n) // LINE - first, end
+    if where.whole == NULL or lines <= 0 or memchr(where.whole + first, 0, lines) != NULL:
+        return memchr(where.valid + lo, 0, n) == NULL
+    end = (first + lines) * LINE
+    return (memchr(where.valid + lo, 0, first * LINE - lo) == NULL
+            and memchr(where.valid + end, 0, lo + n - end) == NULL)
+
+
 cdef uint8_t* local(
     Machine* m, Sub* s, int space, int64_t lo, int64_t row, int64_t rows, int64_t pitch, bint write,
     int op, int slot, const Clock* clock) noexcept nogil:
@@ -145,8 +168,8 @@ cdef uint8_t* local(
         return NULL
     for i in range(a.rows):
         if write:
-            memset(where.valid + a.lo + i * a.pitch, 1, a.row)
-        elif memchr(where.valid + a.lo + i * a.pitch, 0, a.row) != NULL:
+            mark(where, a.lo + i * a.pitch, a.row)
+        elif not marked(where, a.lo + i * a.pitch, a.row):
             fault(m, FAULT_POISON, s, op, -1, space, a.lo + i * a.pitch, 0)
             break
     return where.data + lo

@@ -400,6 +400,8 @@ cdef void start_part(Machine* m, Sub* s, int block) noexcept nogil:
         s.accesses[i].count = 0
         if s.spaces[i].valid != NULL:
             memset(s.spaces[i].valid, 0, s.spaces[i].size)
+        if s.spaces[i].whole != NULL:
+            memset(s.spaces[i].whole, 0, s.spaces[i].size // LINE + 1)
     for i in range(PIPES):
         p = &s.pipes[i]
         account(p, m.now, R_IDLE)

@@ -165,9 +165,13 @@ cdef struct Region:         # of L0C, handed over from M to FIX unit by unit
     int64_t fix_end
     int32_t state           # 0 none, 1 handed over, 2 being taken
 
+cdef enum:
+    LINE = 64               # bytes of a local memory that `whole` speaks for
+
 cdef struct Space:
     uint8_t* data
-    uint8_t* valid
+    uint8_t* valid          # of each byte, whether somebody has written it
+    uint8_t* whole          # of each line, whether all of it is valid; 0: look; NULL in UB
     int64_t size
 
 include "_simt_types.pxi"

@@ -9,14 +9,17 @@
 
 cdef extern from *:
     """
-/* Largest power of two that divides x, for normal x; 0 counts as divisible by anything. */
+/* Largest power of two that divides x, for normal x that are not too small (others give 0); 0 counts
+   as divisible by anything. No branches: it runs in lanes. */
 PRESIL_INLINE double presil_unit(double x) {
-    uint64_t u = presil_bits64(x) & 0x7fffffffffffffffu, m = u & 0xfffffffffffffu, e = u >> 52;
-    if (u == 0) return presil_f64(0x7ff0000000000000u);
-    if (m == 0) return presil_f64(u);
+    int64_t u = (int64_t)(presil_bits64(x) & 0x7fffffffffffffffu), m = u & 0xfffffffffffff;
+    int64_t power = u - m, least = (int64_t)52 << 52;
     /* The lowest bit of m as a double, times the weight of bit 0. */
-    double lowest = presil_f64(0x4330000000000000u | (m & -m)) - 4503599627370496.0;
-    return e > 52 ? lowest * presil_f64((e - 52) << 52) : 0.0;
+    double lowest = presil_f64((uint64_t)(0x4330000000000000 | (m & -m))) - 4503599627370496.0;
+    double unit = lowest * presil_f64((uint64_t)(power - least));
+    unit = presil_where64(m == 0, presil_f64((uint64_t)power), unit);
+    unit = presil_where64(power > least, unit, 0.0);
+    return presil_where64(u == 0, presil_f64(0x7ff0000000000000u), unit);
 }
 
 /* norm * (1 + 2^-20) absorbs the rounding of the norm itself. grain: Inf if there is no unit. */
@@ -26,20 +29,35 @@ PRESIL_INLINE void presil_finish_stats(double squares, double unit, double *norm
     *grain = bound == 0 ? 0.0 : bound / unit;
 }
 
-static void presil_row_stats(
+/* Eight sums at a time, so that the compiler may: the norm is rounded up by more than their order
+   can matter. */
+PRESIL_CLONES static void presil_row_stats(
     const double *a, ptrdiff_t M, ptrdiff_t K, ptrdiff_t lda, double *norm, double *grain) {
-    for (ptrdiff_t i = 0; i < M; i++) {
-        double squares = 0, unit = presil_f64(0x7ff0000000000000u);
-        for (ptrdiff_t k = 0; k < K; k++) {
-            double v = a[i * lda + k], w = presil_unit(v);
-            squares += v * v;
-            unit = w < unit ? w : unit;
+    const double none = presil_f64(0x7ff0000000000000u);
+    for (ptrdiff_t i = 0; i < M; i++, a += lda) {
+        double squares[8] = {0}, unit[8] = {none, none, none, none, none, none, none, none};
+        ptrdiff_t k = 0;
+        for (; k + 8 <= K; k += 8)
+            PRESIL_ROLLED
+            for (ptrdiff_t j = 0; j < 8; j++) {
+                double v = a[k + j], w = presil_unit(v);
+                squares[j] += v * v;
+                unit[j] = w < unit[j] ? w : unit[j];
+            }
+        for (; k < K; k++) {
+            double w = presil_unit(a[k]);
+            squares[0] += a[k] * a[k];
+            unit[0] = w < unit[0] ? w : unit[0];
         }
-        presil_finish_stats(squares, unit, norm + i, grain + i);
+        for (ptrdiff_t j = 1; j < 8; j++) {
+            squares[0] += squares[j];
+            unit[0] = unit[j] < unit[0] ? unit[j] : unit[0];
+        }
+        presil_finish_stats(squares[0], unit[0], norm + i, grain + i);
     }
 }
 
-static void presil_column_stats(
+PRESIL_CLONES static void presil_column_stats(
     const double *b, ptrdiff_t K, ptrdiff_t N, ptrdiff_t ldb, double *norm, double *grain) {
     for (ptrdiff_t j = 0; j < N; j++) norm[j] = 0, grain[j] = presil_f64(0x7ff0000000000000u);
     for (ptrdiff_t k = 0; k < K; k++)

@@ -29,4 +29,11 @@ cdef extern from *:
 #else
 #define PRESIL_LANES
 #endif
+
+/* A short loop that is to become vectors, not to be unrolled. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define PRESIL_ROLLED _Pragma("GCC unroll 1")
+#else
+#define PRESIL_ROLLED
+#endif
     """

@@ -367,6 +367,11 @@ PRESIL_CLONES static void presil_decode_fp16(const uint16_t *codes, float *out, 
     }
 }
 
+PRESIL_CLONES static void presil_i8_f32(const int8_t *x, float *out, ptrdiff_t n) {
+    PRESIL_LANES
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = (float)x[i];
+}
+
 PRESIL_CLONES static void presil_i32_f32(const int32_t *x, float *out, ptrdiff_t n) {
     PRESIL_LANES
     for (ptrdiff_t i = 0; i < n; i++) out[i] = (float)x[i];
@@ -384,7 +389,9 @@ PRESIL_CLONES static void presil_widen(const float *x, double *out, ptrdiff_t n)
 
 static void presil_decode32(int fmt, const void *codes, float *out, ptrdiff_t n) {
     const presil_format *f = &presil_formats[fmt];
-    if (f->bytes == 1) {
+    if (f->bytes == 1 && f->low == -128) {
+        presil_i8_f32((const int8_t *)codes, out, n);
+    } else if (f->bytes == 1) {
         const float *values = presil_values[fmt];
         const uint8_t *c = (const uint8_t *)codes;
         for (ptrdiff_t i = 0; i < n; i++) out[i] = values[c[i]];
@@ -396,11 +403,11 @@ static void presil_decode32(int fmt, const void *codes, float *out, ptrdiff_t n)
 
 static void presil_decode64(int fmt, const void *codes, double *out, ptrdiff_t n) {
     const presil_format *f = &presil_formats[fmt];
-    if (f->bytes == 1) {
+    if (f->bytes == 1 && f->low != -128) {
         const float *values = presil_values[fmt];
         const uint8_t *c = (const uint8_t *)codes;
         for (ptrdiff_t i = 0; i < n; i++) out[i] = (double)values[c[i]];
-    } else if (f->kind == PRESIL_INT) {
+    } else if (f->bytes == 4 && f->kind == PRESIL_INT) {
         presil_i32_f64((const int32_t *)codes, out, n);
     } else if (f->bytes == 4) {
         presil_widen((const float *)codes, out, n);

@@ -157,6 +157,8 @@ def test_a_granule_that_two_cores_have_written() -> None:
         wait_flag.mte2.mte3 0
         add x8, x7, 64
         store.gm.b8 x8, x0, x3
+        set_flag.mte3.mte2 0
+        wait_flag.mte3.mte2 0
         load.ub.b8 x3, x7, x3
         set_flag.mte2.mte3 1
         wait_flag.mte2.mte3 1
