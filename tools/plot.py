@@ -62,6 +62,7 @@ def validation_plot(found: Validation, path: str) -> None:
     if ends:
         left.plot([min(ends), max(ends)], [min(ends), max(ends)], color="black", linewidth=0.8)
         left.set(xscale="log", yscale="log")
+        _round_ticks(left)
         left.legend()
     left.set(xlabel="published, cycles or us", ylabel="predicted")
     left.grid(alpha=0.3)
@@ -73,6 +74,16 @@ def validation_plot(found: Validation, path: str) -> None:
     right.set_xlabel("error in %, of units in points of the run")
     right.grid(axis="x", alpha=0.3)
     _save(figure, path)
+
+
+def _round_ticks(axes: Any) -> None:
+    """1, 2 and 5 of every decade, written out, whatever the range."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _figure(height: float) -> Any:
