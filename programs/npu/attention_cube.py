@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from isa.npu import Reg
 from isa.npu_fields import float_bits
 from programs.npu.attention_plan import Plan
-from programs.npu.attention_walk import Walk, walk_both
+from programs.npu.attention_walk import Walk, part_of_step, walk_both
 from programs.npu.buffers import FLAGS, Ring
 from programs.npu.emit import Value
 from programs.npu.tiles import WIDTHS, TileProgram
@@ -121,19 +121,6 @@ class CubeHalf:
     # ---- helpers ---------------------------------------------------------------------------------
 
     @contextmanager
-    def _part(self, keys: Reg, number: int) -> Iterator[Reg]:
-        """The number of keys in a part of the step; the block is left out if there are none."""
-        core, plan = self.core, self.plan
-        out, size = core.label(), core.reg()
-        core.op("sub", size, keys, number * plan.part)
-        if number:
-            core.branch("le", size, 0, out)
-        core.op("min", size, size, plan.part)
-        yield size
-        core.bind(out)
-        core.free(size)
-
-    @contextmanager
     def _at(self, ring: Ring, part: str, offset: int) -> Iterator[Reg]:
         """An address in a ring's current slot."""
         register = ring.address(part)
@@ -194,7 +181,7 @@ class CubeHalf:
         self.k.begin("mte1")
         shared = plan.depth == plan.work.dim  # one tile of q serves all parts
         for number in range(plan.parts):
-            with self._part(keys, number) as size:
+            with part_of_step(self.core, self.plan, keys, number) as size:
                 if plan.phases > 1:
                     core.op("add", size, size, plan.phases - 1)
                     core.op("and", size, size, -plan.phases)
@@ -317,7 +304,7 @@ class CubeHalf:
         for first in range(0, plan.work.dim, plan.width):
             self.o.begin("m")
             for number in range(plan.parts):
-                with self._part(keys, number) as size:
+                with part_of_step(self.core, self.plan, keys, number) as size:
                     self._part_of_values(first, number, size)
             self._out(first)
         self.v.end("mte1")

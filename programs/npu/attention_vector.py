@@ -15,7 +15,7 @@ from isa.npu import Reg
 from programs.npu.attention_cube import Counted, Places
 from programs.npu.attention_plan import STATISTICS, Plan
 from programs.npu.attention_simd import TOPS, Functions, Statistics
-from programs.npu.attention_walk import Walk, walk_both
+from programs.npu.attention_walk import Walk, part_of_step, walk_both
 from programs.npu.buffers import FLAGS
 from programs.npu.emit import Value
 from programs.npu.simd import REGISTER
@@ -91,7 +91,7 @@ class VectorHalf:
             with self._shrink(self.turn) as shrink:
                 core.call(self.f.top, scores, count, walk.first, shrink, self.sums)
         for number in range(plan.parts):
-            with self._part(keys, number) as size:
+            with part_of_step(self.core, self.plan, keys, number) as size:
                 self._power(number, size)
         self._tell_cube("v", Counted.SCORES_FREE)
         core.op("add", self.turn, self.turn, 1)
@@ -133,18 +133,6 @@ class VectorHalf:
             return to
         core.op("add", to, keys, phases - 1)
         return core.op("shr", to, to, phases.bit_length() - 1)
-
-    @contextmanager
-    def _part(self, keys: Reg, number: int) -> Iterator[Reg]:
-        core, plan = self.core, self.plan
-        out, size = core.label(), core.reg()
-        core.op("sub", size, keys, number * plan.part)
-        if number:
-            core.branch("le", size, 0, out)
-        core.op("min", size, size, plan.part)
-        yield size
-        core.bind(out)
-        core.free(size)
 
     def _mask(self, keys: Reg, scores: Reg, count: Reg) -> None:
         """Only where a row of the tile does not see a key of the step."""

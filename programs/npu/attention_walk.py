@@ -138,3 +138,16 @@ def walk_both(
     core.branch("gt", open_, 0, top)
     core.bind(out)
     core.free(open_)
+
+
+@contextmanager
+def part_of_step(core: Core, plan: Plan, keys: Reg, number: int) -> Iterator[Reg]:
+    """The number of keys in a part of the step; the block is left out if there are none."""
+    out, size = core.label(), core.reg()
+    core.op("sub", size, keys, number * plan.part)
+    if number:
+        core.branch("le", size, 0, out)
+    core.op("min", size, size, plan.part)
+    yield size
+    core.bind(out)
+    core.free(size)
