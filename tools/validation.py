@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from emulator.chip import ChipError
+from programs.kernel import KernelError
 from tools.jobs import Request
 from tools.problem import Problem, suggestion
 from tools.published import TOTALS, Row
@@ -134,9 +136,13 @@ def validate(
     found: list[Comparison] = []
     for row in rows:
         stage(row.where)
-        timed = run(row, overrides)
-        free = _without_choices(row)
-        own = None if free is None else run(free, overrides)
+        try:
+            timed = run(row, overrides)
+            free = _without_choices(row)
+            own = None if free is None else run(free, overrides)
+        except (ChipError, KernelError, Problem) as error:
+            text = error.text if isinstance(error, Problem) else str(error)
+            raise Problem(text, where=row.where, help=getattr(error, "help", "")) from None
         found += _compare(row, timed, own)
     return Validation(rows=found, summary=list(_summaries(found)))
 
@@ -175,12 +181,14 @@ def _figure(report: RunReport, measure: str, row: Row) -> float:
     if measure == "time_us":
         return report.time_s * 1e6
     if measure == "chain_cycles":
-        return report.measured["chain_cycles"]
+        if measure not in report.measured:
+            raise Problem(f"{row.kernel} does not count {measure}")
+        return report.measured[measure]
     unit, _, kind = measure.rpartition("_")
     try:
         seconds = own_time(report.result, unit)
     except KeyError as error:
-        raise Problem(f"{row.where}: {error.args[0]}") from None
+        raise Problem(str(error.args[0])) from None
     return seconds * 1e6 if kind == "us" else seconds / report.time_s
 
 

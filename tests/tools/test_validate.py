@@ -80,6 +80,7 @@ def test_with_changes_the_chip(call, table) -> None:
         (["matmul,npu-tiny,int8,1,1,1,abc,-1,1,"], HEAD,
          ["time_us is a positive number, not 'abc'", "cube.m_us is a positive number, not '-1'"]),
         (["matmul,npu-tiny,int8,1,1,1,,,1,time_us"], HEAD, ["calibrated names 'time_us', which"]),
+        (["matmul,npu-tiny,9"], "kernel,chip,cube.m_us\n", ["cube.m_us is judged as a share"]),
         (["matmul,npu-tiny,9,m"], "kernel,chip,cycles,probe\n", ["probe is name=value, such as"]),
         ([",npu-tiny,int8,1,1,1,,,1,"], HEAD, ["mine.csv:3: error: no kernel"]),
     ],
@@ -107,10 +108,31 @@ def test_wrong_usage(call, words, message) -> None:
 
 
 def test_a_unit_that_the_run_lacks_is_named(call, table) -> None:
-    path = table("matmul,npu-tiny,int8,1,1,1,3", head="kernel,chip,dtype,m,n,k,cube.x_us\n")
-    outcome = call("validate", path)
+    head = "kernel,chip,dtype,m,n,k,time_us,cube.x_us\n"
+    outcome = call("validate", table("matmul,npu-tiny,int8,1,1,1,3,3", head=head))
     assert outcome.exit_code == 2
     assert "no unit 'cube.x'" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("matmull,npu-tiny,8", "mine.csv:3: error: no kernel 'matmull'; did you mean 'matmul'?"),
+        ("matmul,npu-tinny,8", "mine.csv:3: error: no chip 'npu-tinny'; did you mean 'npu-tiny'?"),
+        ("lstm,npu-tiny,8", "mine.csv:3: error: the npu has no kernel 'lstm'"),
+    ],
+)
+def test_a_row_that_cannot_run_is_named(call, table, line, message) -> None:
+    outcome = call("validate", table(line, head="kernel,chip,cycles\n"))
+    assert outcome.exit_code == 2
+    assert message in outcome.stderr
+
+
+def test_a_chain_that_the_kernel_does_not_count_is_named(call, table) -> None:
+    path = table("matmul,npu-tiny,8,8,8,3", head="kernel,chip,m,n,k,chain_cycles\n")
+    outcome = call("validate", path)
+    assert outcome.exit_code == 2
+    assert "matmul does not count chain_cycles" in outcome.stderr
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])

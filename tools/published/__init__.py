@@ -99,6 +99,10 @@ def _row(where: str, cells: Mapping[str, str], faults: list[str]) -> Row | None:
     calibrated = frozenset(cells.get("calibrated", "").split())
     for name in sorted(calibrated - set(measures)):
         faults.append(diagnostic(where, "error", f"calibrated names '{name}', which has no value"))
+    for name in measures:
+        if name.endswith("_us") and name not in TOTALS and "time_us" not in measures:
+            text = f"{name} is judged as a share of time_us, which has no value"
+            faults.append(diagnostic(where, "error", text))
     probe = [part.partition("=") for part in cells.get("probe", "").split()]
     if any(not value for _, _, value in probe):
         faults.append(diagnostic(where, "error", "probe is name=value, such as seq=4096"))
