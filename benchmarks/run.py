@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from rows import ROWS, Row
 
-from emulator.npu.machine import host_threads
+from emulator.host import host_threads
 from tools.jobs import Request, open_job
 from tools.machines import machine
 from tools.text import count, seconds

@@ -12,19 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from programs.data import minilm
+from programs.draws import normal
 from programs.encoding import encode_operands, scale_choices
 from programs.incoherence import rotated, with_outliers
-from programs.kernel import (
-    Array,
-    Arrays,
-    Encoded,
-    Kernel,
-    KernelError,
-    Param,
-    Params,
-    Scale,
-    normal,
-)
+from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, Scale
 from programs.naive import attention_reference, naive_attention
 
 FACTORED = ("tensor", "block")  # scales that scores and values are multiplied with afterwards

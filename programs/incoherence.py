@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from programs.kernel import Array, KernelError, normal
+from programs.draws import normal
+from programs.kernel import Array, KernelError
 
 SIGNS = 0x51695F31  # seed of the signs: any, but the same for q and k
 

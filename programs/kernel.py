@@ -21,7 +21,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from isa.program import Program
@@ -214,9 +213,3 @@ class Kernel(ABC):
     def accuracy_scale(self, dtype: str, encoded: Encoded) -> Mapping[str, Scale]:
         """Factor per output that takes decoded results to the reference's scale (default 1)."""
         return {}
-
-
-def normal(shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float32]:
-    """Seeded N(0, 1) float32 data; `stream` tells the inputs of one kernel apart."""
-    rng = np.random.Generator(np.random.Philox(key=[seed, stream]))
-    return rng.standard_normal(shape, dtype=np.float32)

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from programs.draws import normal
 from programs.encoding import encode_operands, scale_choices
-from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Params, Scale, normal
+from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Params, Scale
 from programs.naive import naive_matmul, naive_matmul_of_codes, panels
 
 

@@ -13,18 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from emulator.numerics import BLOCK_FORMATS, encode, quantize_blocks, quantize_int
+from programs.draws import normal
 from programs.encoding import encode_operand
-from programs.kernel import (
-    Array,
-    Arrays,
-    Choice,
-    Encoded,
-    Kernel,
-    KernelError,
-    Param,
-    Params,
-    normal,
-)
+from programs.kernel import Array, Arrays, Choice, Encoded, Kernel, KernelError, Param, Params
 
 PLAIN = ("e4m3", "e5m2", "hif8", "e2m3", "e3m2", "e2m1")
 INTEGERS = {"int8": 127, "int4": 7}  # largest code

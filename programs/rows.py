@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from programs.draws import normal
 from programs.encoding import encode_operand
-from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, normal
+from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params
 
 EPSILONS = {"rmsnorm": 1e-6, "layernorm": 1e-5}  # as in the models that use these norms
 

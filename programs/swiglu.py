@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from programs.draws import normal
 from programs.encoding import encode_operands
-from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, normal
+from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params
 
 
 class SwigluMaths(Kernel):

@@ -163,16 +163,21 @@ def open_job(request: Request) -> Job:
 
 
 def _open_job(request: Request) -> Job:
-    from programs.registry import is_kernel
-
     target = request.target
-    if isinstance(target, str) and (is_kernel(target) or not _looks_like_file(target)):
+    # Only a name that could be a file's is looked for among all machines' kernels: that imports.
+    if isinstance(target, str) and (not _looks_like_file(target) or _is_kernel(target)):
         return KernelJob(request)
     from tools.filejob import FileJob, load_program
 
     if not isinstance(target, str):
         return FileJob(request, target, "program")
     return FileJob(request, load_program(target, request), target)
+
+
+def _is_kernel(target: str) -> bool:
+    from programs.registry import is_kernel
+
+    return is_kernel(target)
 
 
 def _looks_like_file(target: str) -> bool:

@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from programs.kernel import Arrays
     from tools.accuracy import Accuracy
 
-DRAWN_AHEAD = 1 << 26  # multiply-adds, which are at least the elements of every input
+ENCODED_AHEAD = 1 << 26  # multiply-adds, which are at least the elements of every input
 
 Stage = Callable[[str], None]  # told what begins now, for a progress line
 
@@ -46,13 +46,13 @@ def execute_job(
     started = time.perf_counter() if started is None else started
     stage("building the program")
     values_too = job.needs_values(request.mode)
-    with _no_collection(), _drawing(job if values_too else None):
+    with _no_collection(), _encoding(job if values_too else None) as encoding:
         program = job.program()
         machines.machine(job.chip)  # imports it
-    encoded = Encoded({})
-    if values_too:
-        stage("encoding the inputs")
-        encoded = job.encode()
+        encoded = Encoded({})
+        if values_too:
+            stage("encoding the inputs")
+            encoded = encoding.result() if encoding is not None else job.encode()
     stage("running")
     result = _run(job, program, encoded, request)
     values = job.decode(result.outputs, encoded) if request.mode == "full" else {}
@@ -80,16 +80,15 @@ def execute_job(
 
 
 @contextmanager
-def _drawing(job: Job | None) -> Iterator[None]:
-    """The job's default data is drawn on another CPU, where it cannot be too much for the chip:
-    that is for the builder to find out before any memory is spent.
+def _encoding(job: Job | None) -> Iterator[Future[Encoded] | None]:
+    """The job's inputs are drawn and encoded on another CPU, where they cannot be too much for the
+    chip: that is for the builder to find out before any memory is spent.
     """
-    if job is None or not 0 < (job.macs() or 0) <= DRAWN_AHEAD:
-        yield
+    if job is None or not 0 < (job.macs() or 0) <= ENCODED_AHEAD:
+        yield None
         return
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(lambda: job.arrays)
-        yield
+        yield pool.submit(job.encode)
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def _integers(tensor: Tensor, array: Array, kept: np.dtype[Any]) -> Array:
 
 def default_values(tensor: Tensor, seed: int, stream: int) -> Array:
     """Seeded data for an input: N(0, 1) for float formats, uniform for integers."""
-    from programs.kernel import normal
+    from programs.draws import normal
 
     name = element(tensor.dtype)
     if name not in INTEGERS and name != "e8m0":

@@ -7,12 +7,12 @@ Decoding happens once per program: `prepare` does it, and `run` takes what it re
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
+from emulator.host import host_threads
 from emulator.npu import accounts, globals, prepare
 from emulator.npu._engine import Engine
 from emulator.npu.chip import NpuChip, Simt
@@ -105,13 +105,6 @@ class Machine:
             prepared, engine.accounts(), engine.uses(), engine.totals(), found, mode=mode,
             outputs=outputs, simt=accounts.SimtUse(engine.simt(), engine.stalls()),
         )  # fmt: skip
-
-
-def host_threads() -> int:
-    """CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def spec(chip: NpuChip) -> dict[str, Any]:

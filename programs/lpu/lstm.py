@@ -14,17 +14,8 @@ from numpy.typing import NDArray
 from emulator.lpu.chip import LpuChip
 from emulator.numerics import quantize_int8
 from isa.program import Program
-from programs.kernel import (
-    Array,
-    Arrays,
-    Choice,
-    Encoded,
-    Kernel,
-    KernelError,
-    Param,
-    Params,
-    normal,
-)
+from programs.draws import normal
+from programs.kernel import Array, Arrays, Choice, Encoded, Kernel, KernelError, Param, Params
 from programs.lpu.lstm_plan import GATES, LstmPlan
 from programs.lpu.schedule import ScheduleError
 

@@ -18,18 +18,9 @@ from emulator.npu.chip import NpuChip
 from emulator.numerics import decode
 from isa.npu import BITS_OF, Reg
 from isa.program import Program, Tensor
+from programs.draws import normal
 from programs.encoding import CODE_TYPES, encode_operand, rounded
-from programs.kernel import (
-    Array,
-    Arrays,
-    Encoded,
-    Kernel,
-    KernelError,
-    Param,
-    Params,
-    Real,
-    normal,
-)
+from programs.kernel import Array, Arrays, Encoded, Kernel, KernelError, Param, Params, Real
 from programs.npu.buffers import ALIGN, Ring
 from programs.npu.tiles import Core, TileProgram
 

@@ -17,7 +17,8 @@ from typing import ClassVar
 import numpy as np
 
 from emulator.npu.chip import NpuChip
-from programs.kernel import Array, Arrays, Choice, Encoded, KernelError, Param, Params, normal
+from programs.draws import normal
+from programs.kernel import Array, Arrays, Choice, Encoded, KernelError, Param, Params
 from programs.npu.simt import Predicate, Threads, Value
 from programs.npu.simt_kernel import OPERAND, WARP, SimtKernel, up, within
 from programs.npu.tiles import TileProgram

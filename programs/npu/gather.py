@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from programs.kernel import Array, Arrays, Encoded, KernelError, Param, Params, normal
+from programs.draws import normal
+from programs.kernel import Array, Arrays, Encoded, KernelError, Param, Params
 from programs.npu.simt_kernel import (
     OPERAND,
     WARP,

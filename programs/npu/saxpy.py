@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from isa.npu_fields import float_bits
-from programs.kernel import Array, Arrays, KernelError, Param, Params, Real, normal
+from programs.draws import normal
+from programs.kernel import Array, Arrays, KernelError, Param, Params, Real
 from programs.npu.simt_kernel import (
     OPERAND,
     SimtKernel,

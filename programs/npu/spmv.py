@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from programs.kernel import Array, Arrays, Choice, Encoded, KernelError, Param, Params, normal
+from programs.draws import normal
+from programs.kernel import Array, Arrays, Choice, Encoded, KernelError, Param, Params
 from programs.npu.simt import Threads, Value
 from programs.npu.simt_kernel import (
     OPERAND,

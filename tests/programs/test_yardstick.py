@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from programs import naive
-from programs.kernel import normal
+from programs.draws import normal
 from programs.matmul import MatmulMaths
 from programs.registry import MACHINES, find, is_kernel, kernels
 
