@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT))
 
 from isa.dispatch import write_includes  # noqa: E402  (isa imports nothing but the standard library)
 
+HOUSES = ("isa", "emulator")  # where there are compiled modules
 DEBUG = os.environ.get("PRESIL_DEBUG", "0") not in ("", "0")
 DIRECTIVES = {
     "language_level": 3,
@@ -55,10 +56,12 @@ class BuildExt(build_ext):
 def extensions() -> list[Extension]:
     """Every .pyx of the house is one module; its import path is its file path."""
     found = []
-    for path in sorted((ROOT / "emulator").rglob("*.pyx")):
+    sources = [path for house in HOUSES for path in sorted((ROOT / house).rglob("*.pyx"))]
+    for path in sources:
         relative = path.relative_to(ROOT)
         # What a change of which file makes stale: its own includes, and what modules share.
-        depends = [*path.parent.glob("*.px[di]"), *(ROOT / "emulator").rglob("*.pxd")]
+        house = ROOT / relative.parts[0]
+        depends = [*path.parent.glob("*.px[di]"), *house.rglob("*.pxd")]
         extension = Extension(
             ".".join(relative.with_suffix("").parts),
             [str(relative)],

@@ -8,7 +8,11 @@ from pathlib import Path
 
 def main(sdist: str, wheel: str) -> None:
     tree = Path(__file__).resolve().parent.parent
-    sources = {p.relative_to(tree).as_posix() for p in tree.glob("emulator/**/*.pyx")}
+    sources = {
+        p.relative_to(tree).as_posix()
+        for house in ("isa", "emulator")
+        for p in tree.glob(f"{house}/**/*.pyx")
+    }
     data = {
         p.relative_to(tree).as_posix()
         for kind in ("emulator/chips/*.toml", "programs/**/*.npz", "programs/**/*.s", "**/*.pyi")
