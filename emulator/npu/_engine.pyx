@@ -49,6 +49,7 @@ include "_simd_time.pxi"
 include "_simd_memory.pxi"
 include "_vcall.pxi"
 include "_simt_lanes.pxi"
+include "_simt_registers.pxi"
 include "_simt_races.pxi"
 include "_simt_memory.pxi"
 include "_simt_cache.pxi"
@@ -133,6 +134,8 @@ cdef class Engine:
         c.depth, c.ub_lanes, c.hit = numbers["stack"], numbers["ub_lanes"], numbers["hit"]
         c.launch, c.barrier, c.fill = numbers["launch"], numbers["barrier"], numbers["fill"]
         c.dcache_least, c.dcache_most = numbers["dcache"]
+        for i in range(WARPS):
+            c.scheduler[i] = i % c.schedulers
         c.sizes = len(numbers["registers"])
         for i in range(c.sizes):
             c.size_threads[i], c.size_registers[i] = numbers["registers"][i]

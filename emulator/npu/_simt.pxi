@@ -1,97 +1,15 @@
 # SIMT functions: launch, run, end. Part of _engine.pyx.
 #
-# Read _simt_types.pxi (what there is), this, _simt_issue.pxi (when), _simt_control.pxi and
-# _simt_lanes.pxi (what), _simt_memory.pxi, _simt_cache.pxi, _simt_races.pxi.
-
-cdef void operand(const Simt* f, int warp, int value, int kind, uint32_t* room, const uint32_t** found) noexcept nogil:
-    """32 lanes of a register, an argument or a number."""
-    cdef uint32_t bits
-    cdef int i
-    if kind == 0:
-        found[0] = f.r + (warp * f.registers + value) * LANES
-        return
-    bits = <uint32_t> f.u[value] if kind == 1 else <uint32_t> value
-    for i in range(LANES):
-        room[i] = bits
-    found[0] = room
-
-
-cdef uint32_t special_lane(Machine* m, Sub* s, const Uop* o, int warp, int lane) noexcept nogil:
-    if o.which == TSR_TID: return warp * LANES + lane
-    elif o.which == TSR_THREADS: return s.simt.threads
-    elif o.which == TSR_LANE: return lane
-    elif o.which == TSR_WARP: return warp
-    elif o.which == TSR_BLOCK: return s.block
-    elif o.which == TSR_BLOCKS: return m.blocks
-    elif o.which == TSR_SUB: return s.number
-    return <uint32_t> s.simt.time
-
-
-cdef void word_value(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask) noexcept nogil:
-    """What a word without memory computes."""
-    cdef Simt* f = s.simt
-    cdef Warp* w = &f.warp[warp]
-    cdef uint32_t[LANES] out, room_a, room_b
-    cdef const uint32_t* a = room_a
-    cdef const uint32_t* b = room_b
-    cdef uint32_t* dst
-    cdef uint32_t bits
-    cdef int code = o.code, i
-    if OP_QAND <= code <= OP_QNOT:
-        bits = w.q[o.a]
-        if code == OP_QAND: bits = bits & w.q[o.b]
-        elif code == OP_QOR: bits = bits | w.q[o.b]
-        else: bits = ~bits
-        w.q[o.q_dst] = (w.q[o.q_dst] & ~mask) | (bits & mask)
-        return
-    if code != OP_TSR and code != OP_TVOTE:
-        operand(f, warp, o.a, o.a_kind, room_a, &a)
-    if o.b >= 0 or o.b_kind:
-        operand(f, warp, o.b, o.b_kind, room_b, &b)
-    if OP_TADD <= code <= OP_TSHR:
-        pair(o, a, b, out)
-    elif code == OP_TCMP:
-        bits = compare_lanes(o, a, b)
-        w.q[o.q_dst] = (w.q[o.q_dst] & ~mask) | (bits & mask)
-        return
-    elif code == OP_TMOV:
-        memcpy(out, a, sizeof(out))
-    elif code == OP_TFMA:
-        multiply_add(o, a, b, f.r + (warp * f.registers + o.c) * LANES, out)
-    elif code == OP_TSEL:
-        for i in range(LANES):
-            out[i] = a[i] if w.q[o.c] >> i & 1 else b[i]
-    elif code == OP_TNOT:
-        for i in range(LANES):
-            out[i] = ~a[i]
-    elif code == OP_TCVT:
-        cast_lanes(o, a, out)
-    elif code == OP_TSR:
-        for i in range(LANES):
-            out[i] = special_lane(m, s, o, warp, i)
-    elif code == OP_TSHFL:
-        shuffle_lanes(o, a, b, mask, out)
-    elif code == OP_TVOTE or code == OP_TRED:
-        bits = vote(o, w.q[o.a], mask) if code == OP_TVOTE else reduce_warp(o, a, mask)
-        for i in range(LANES):
-            out[i] = bits
-    else:
-        single(o, a, out)
-    dst = f.r + (warp * f.registers + o.dst) * LANES
-    if mask == 0xffffffffu:
-        memcpy(dst, out, sizeof(out))
-        return
-    for i in range(LANES):
-        dst[i] = out[i] if mask >> i & 1 else dst[i]
-
+# Read _simt_types.pxi (what there is), this, _simt_issue.pxi (when), _simt_control.pxi,
+# _simt_registers.pxi and _simt_lanes.pxi (what), _simt_memory.pxi, _simt_cache.pxi, _simt_races.pxi.
 
 cdef void arithmetic_word(
     Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask, int64_t time) noexcept nogil:
     cdef Simt* f = s.simt
-    cdef Score* score = f.score + warp * (QS + f.registers)
-    score += o.q_dst if o.q_dst >= 0 else QS + o.dst
+    cdef Score* score = f.score + warp * (QS + f.registers) + o.entry
     score.ready, score.why, score.late = time + o.latency, W_FIXED, 0
-    f.last = max(f.last, score.ready)
+    if f.last < score.ready:
+        f.last = score.ready
     if m.values or o.needed:
         word_value(m, s, warp, o, mask)
 
@@ -169,6 +87,7 @@ cdef bint simt_room(Machine* m, Sub* s) noexcept nogil:
         most = max(most, (c.size_threads[i] + LANES - 1) // LANES * c.size_registers[i])
         scores = max(scores, (c.size_threads[i] + LANES - 1) // LANES * (QS + c.size_registers[i]))
     f.r = <uint32_t*> calloc(most * LANES, sizeof(uint32_t))
+    f.lanes = <Lanes*> calloc(most, sizeof(Lanes))
     f.score = <Score*> calloc(scores, sizeof(Score))
     f.stack = <Meeting*> calloc(WARPS * c.depth, sizeof(Meeting))
     f.lines = <Line*> calloc(c.dcache_most // SECTOR + c.ways, sizeof(Line))
@@ -178,15 +97,16 @@ cdef bint simt_room(Machine* m, Sub* s) noexcept nogil:
     f.ub_reader = <uint64_t*> calloc(words + 4, sizeof(uint64_t))
     f.ub_writer = <uint64_t*> calloc(words + 4, sizeof(uint64_t))
     f.spare_waiter = -1
-    return not (f.r == NULL or f.score == NULL or f.stack == NULL or f.lines == NULL
-                or f.tags == NULL or f.ub_read == NULL or f.ub_written == NULL or f.ub_reader == NULL
-                or f.ub_writer == NULL)
+    return not (f.r == NULL or f.lanes == NULL or f.score == NULL or f.stack == NULL
+                or f.lines == NULL or f.tags == NULL or f.ub_read == NULL or f.ub_written == NULL
+                or f.ub_reader == NULL or f.ub_writer == NULL)
 
 
 cdef void free_simt(Simt* f) noexcept nogil:
     if f == NULL:
         return
     free(f.r)
+    free(f.lanes)
     free(f.score)
     free(f.stack)
     free(f.lines)
@@ -239,7 +159,7 @@ cdef void launch(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept 
     f.sets = <int32_t> (cache // SECTOR // m.simt_spec.ways)
     memset(f.lines, 0, f.sets * m.simt_spec.ways * sizeof(Line))
     memset(f.tags, 0, f.sets * m.simt_spec.ways * sizeof(uint64_t))
-    memset(f.r, 0, f.warps * f.registers * LANES * sizeof(uint32_t))
+    memset(f.lanes, 0, f.warps * f.registers * sizeof(Lanes))   # all regular, all 0
     memset(f.score, 0, f.warps * (QS + f.registers) * sizeof(Score))
     memset(f.mshr, 0, sizeof(f.mshr))
     memset(f.write, 0, sizeof(f.write))
@@ -256,6 +176,7 @@ cdef void launch(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept 
     f.interval = f.first_interval = new_interval(m, s)
     for i in range(f.warps):
         memset(&f.warp[i], 0, sizeof(Warp))
+        memset(f.warp[i].regular, 255, sizeof(f.warp[i].regular))
         left = f.threads - i * LANES
         f.warp[i].active = 0xffffffffu if left >= LANES else (<uint32_t> 1 << left) - 1
         f.warp[i].done = ~f.warp[i].active
@@ -294,15 +215,13 @@ cdef inline void fetch_warp(const Simt* f, int warp) noexcept nogil:
     cdef int i
     for i in range(0, (QS + f.registers) * <int> sizeof(Score), 64):
         __builtin_prefetch(at + i)
-    at = <const char*> (f.r + warp * f.registers * LANES)
-    for i in range(0, min(f.registers, 8) * LANES * 4, 64):
-        __builtin_prefetch(at + i)
+    __builtin_prefetch(f.lanes + warp * f.registers)
 
 
 cdef void simt_window(Machine* m, Sub* s, Pipe* p) noexcept nogil:
     """Run ahead: as far as no answer of memory can make a difference."""
     cdef Simt* f = s.simt
-    cdef int64_t start = m.now, time = start, next_
+    cdef int64_t start = m.now, next_
     cdef uint64_t parked
     cdef int i
     if not f.left and not f.waiting and f.lsu.next == f.lsu.count and m.now >= f.last:
@@ -322,15 +241,11 @@ cdef void simt_window(Machine* m, Sub* s, Pipe* p) noexcept nogil:
         if f.warp[i].ready < f.end:
             f.parked &= ~(<uint64_t> 1 << i)
             fetch_warp(f, i)
-            if f.next_takes[TAKES_MEMORY] >> i & 1:
+            if f.next_takes[TAKES_MEMORY] & ~f.plain & (<uint64_t> 1 << i):
                 fetch_access(m, f, i, &f.uops[f.warp[i].pc])
             f.warp[i].ready = max(f.warp[i].ready, start)
             wake_warp(f, i)
-    time = next_chance(m, f, start)
-    while time < f.end and not m.stop:
-        f.time = m.now = time
-        issue_cycle(m, s, time)
-        time = next_chance(m, f, time + 1)
+    issue_window(m, s, start)
     m.now = start
     if m.stop:
         return

@@ -12,43 +12,49 @@ cdef void next_word(Machine* m, Simt* f, int warp) noexcept nogil:
     cdef const Uop* o = &f.uops[w.pc]
     cdef const Score* scores = f.score + warp * (QS + f.registers)
     cdef const Score* score
-    cdef int i
+    cdef int64_t ready = w.base
+    cdef int i, why = w.base_why, late = 0, pending = 0
     cdef uint64_t bit = <uint64_t> 1 << warp
-    w.ready, w.why, w.late = w.base, w.base_why, 0
-    w.state = WARP_READY
     for i in range(o.sources):
         score = &scores[o.source[i]]
-        if score.pending:
-            w.state = WARP_AWAITS
-            return
-        if score.ready > w.ready:
-            w.ready, w.why, w.late = score.ready, score.why, score.late
-    for i in range(TAKES):
-        f.next_takes[i] &= ~bit
-    f.next_takes[o.takes] |= bit
-    if w.ready < f.end:
-        if o.takes == TAKES_MEMORY:
-            fetch_access(m, f, warp, o)
-        wake_warp(f, warp)
+        pending |= score.pending
+        if score.ready > ready:
+            ready, why, late = score.ready, score.why, score.late
+    if pending:
+        w.state = WARP_AWAITS
+        return
+    w.state = WARP_READY
+    w.ready, w.why, w.late = ready, why, late
+    if o.takes == TAKES_NOTHING:
+        f.plain |= bit
     else:
+        f.plain &= ~bit
+        for i in range(1, TAKES):
+            f.next_takes[i] &= ~bit
+        f.next_takes[o.takes] |= bit
+    if ready >= f.end:
         f.parked |= bit
+        return
+    if o.takes == TAKES_MEMORY:
+        fetch_access(m, f, warp, o)
+    wake_warp(f, warp)
 
 
 cdef inline void wake_warp(Simt* f, int warp) noexcept nogil:
     """The warp becomes eligible at its time, which lies in the window."""
-    cdef int at = <int> (f.warp[warp].ready % RING)
+    cdef int at = <int> (f.warp[warp].ready & (RING - 1))
     f.wake[at] |= <uint64_t> 1 << warp
     f.wakes[at >> 6] |= <uint64_t> 1 << (at & 63)
 
 
-cdef int64_t next_wake(const Simt* f, int64_t time) noexcept nogil:
+cdef inline int64_t next_wake(const Simt* f, int64_t time) noexcept nogil:
     """The first cycle from `time` to the window's end in which a warp wakes."""
-    cdef int at = <int> (time % RING), word = at >> 6, i
+    cdef int at = <int> (time & (RING - 1)), word = at >> 6, i
     cdef uint64_t bits = f.wakes[word] >> (at & 63)
     if bits:
         return min(time + __builtin_ctzll(bits), f.end)
     for i in range(1, WAKE_WORDS + 1):
-        bits = f.wakes[(word + i) % WAKE_WORDS]
+        bits = f.wakes[(word + i) & (WAKE_WORDS - 1)]
         if bits:
             return min(time + 64 * i - (at & 63) + __builtin_ctzll(bits), f.end)
     return f.end
@@ -63,7 +69,7 @@ cdef inline void blame(int64_t* whys, int why, int late, int64_t from_, int64_t 
         whys[W_CONFLICT] += until - split
 
 
-cdef void account_issue(
+cdef inline void account_issue(
     Machine* m, Simt* f, const Warp* w, const Uop* o, int scheduler, int64_t time) noexcept nogil:
     """A scheduler issues: why it did not before, and what the word waited for."""
     cdef int64_t from_ = f.issued[scheduler] + 1, ready
@@ -73,17 +79,22 @@ cdef void account_issue(
         unit = W_MATH
     elif o.takes != TAKES_NOTHING:
         unit = f.busy_why[o.takes]
-    if time > from_:
-        ready = max(w.ready, from_)
-        blame(f.whys, w.why, w.late, from_, ready, w.ready)
-        f.whys[unit] += time - ready
     f.whys[W_SELECTED] += 1
     f.issued[scheduler] = time
-    blame(stalls, w.why, w.late, w.issued + 1, w.ready, w.ready)
+    ready = max(w.ready, from_)
+    if w.late:
+        if time > from_:
+            blame(f.whys, w.why, w.late, from_, ready, w.ready)
+        blame(stalls, w.why, w.late, w.issued + 1, w.ready, w.ready)
+    else:
+        f.whys[w.why] += ready - from_
+        stalls[w.why] += w.ready - w.issued - 1
+    if time > from_:
+        f.whys[unit] += time - ready
     stalls[unit] += time - w.ready
 
 
-cdef void issue_warp(Machine* m, Sub* s, int warp, int scheduler, int64_t time) noexcept nogil:
+cdef inline void issue_warp(Machine* m, Sub* s, int warp, int scheduler, int64_t time) noexcept nogil:
     """One word of a warp: when, then what."""
     cdef Simt* f = s.simt
     cdef Warp* w = &f.warp[warp]
@@ -96,10 +107,14 @@ cdef void issue_warp(Machine* m, Sub* s, int warp, int scheduler, int64_t time) 
     account_issue(m, f, w, o, scheduler, time)
     used(m, o.row, 1)
     w.issued = time
-    f.last = max(f.last, time + 1)
+    if f.last <= time:
+        f.last = time + 1
     if o.guard:
         mask &= w.q[o.guard_q] if o.guard == 1 else ~w.q[o.guard_q]
-    if OP_TPUSH <= o.code <= OP_TBAR:
+    if o.code == OP_TBRA and (not mask or mask == w.active):    # all of its threads go one way
+        w.base, w.base_why = time + max(o.latency, 1), W_BRANCH
+        w.pc = o.target if mask else w.pc + 1
+    elif OP_TPUSH <= o.code <= OP_TBAR:
         control_word(m, s, warp, o, mask, time)
         if o.code == OP_TBAR or m.stop:
             return
@@ -114,9 +129,11 @@ cdef void issue_warp(Machine* m, Sub* s, int warp, int scheduler, int64_t time) 
             memory_word(m, s, warp, o, mask, time)
         else:
             arithmetic_word(m, s, warp, o, mask, time)
-    settle_warp(m, s, warp, time)
-    if w.state == WARP_READY:
-        next_word(m, f, warp)
+    if not w.active or w.pc >= f.words:
+        settle_warp(m, s, warp, time)
+        if w.state != WARP_READY:
+            return
+    next_word(m, f, warp)
 
 
 cdef inline int pick_warp(uint64_t eligible, int32_t* turn) noexcept nogil:
@@ -127,14 +144,14 @@ cdef inline int pick_warp(uint64_t eligible, int32_t* turn) noexcept nogil:
     return warp
 
 
-cdef int64_t next_chance(Machine* m, Simt* f, int64_t time) noexcept nogil:
+cdef inline int64_t next_chance(Machine* m, Simt* f, int64_t time) noexcept nogil:
     """The first cycle from `time` on in which some warp may issue."""
     cdef int64_t soonest
     cdef int k
     cdef uint64_t c = f.eligible
     if not c:
         return next_wake(f, time)
-    if c & f.next_takes[TAKES_NOTHING]:
+    if c & f.plain:
         return time
     soonest = next_wake(f, time)
     if c & f.next_takes[TAKES_MEMORY]:
@@ -148,30 +165,55 @@ cdef int64_t next_chance(Machine* m, Simt* f, int64_t time) noexcept nogil:
     return soonest
 
 
-cdef void issue_cycle(Machine* m, Sub* s, int64_t time) noexcept nogil:
+cdef void issue_several(Machine* m, Sub* s, int64_t time) noexcept nogil:
     """Each scheduler issues one word if it can; the first choice goes round."""
     cdef Simt* f = s.simt
-    cdef int count = m.simt_spec.schedulers, i, k, warp, at = <int> (time % RING)
+    cdef int count = m.simt_spec.schedulers, i, k, warp
     cdef uint64_t c
-    if f.wake[at]:
-        f.wakes[at >> 6] &= ~(<uint64_t> 1 << (at & 63))
-        f.eligible |= f.wake[at]
-        f.wake[at] = 0
     k = <int> (time % count)
     for i in range(count):
         k = k + 1 if k + 1 < count else 0
         c = f.eligible & f.mine[k]
         if not c:
             continue
-        if f.busy_until[TAKES_MEMORY] > time:
-            c &= ~f.next_takes[TAKES_MEMORY]
-        if f.busy_until[TAKES_UB] > time:
-            c &= ~f.next_takes[TAKES_UB]
-        if f.special_until[k] > time:
-            c &= ~f.next_takes[TAKES_SPECIAL]
+        if c & ~f.plain:
+            if f.busy_until[TAKES_MEMORY] > time:
+                c &= f.plain | ~f.next_takes[TAKES_MEMORY]
+            if f.busy_until[TAKES_UB] > time:
+                c &= f.plain | ~f.next_takes[TAKES_UB]
+            if f.special_until[k] > time:
+                c &= f.plain | ~f.next_takes[TAKES_SPECIAL]
         if c:
             warp = pick_warp(c, &f.turn[k])
             f.eligible &= ~(<uint64_t> 1 << warp)
             issue_warp(m, s, warp, k, time)
             if m.stop:
                 return
+
+
+cdef void issue_window(Machine* m, Sub* s, int64_t start) noexcept nogil:
+    """Issue from cycle `start` to the window's end. Mostly there is one warp that can issue."""
+    cdef Simt* f = s.simt
+    cdef int64_t time = next_chance(m, f, start), free_at
+    cdef int at, warp, k, takes
+    cdef uint64_t c
+    while time < f.end and not m.stop:
+        f.time = m.now = time
+        at = <int> (time & (RING - 1))
+        if f.wake[at]:
+            f.wakes[at >> 6] &= ~(<uint64_t> 1 << (at & 63))
+            f.eligible |= f.wake[at]
+            f.wake[at] = 0
+        c = f.eligible
+        if c & (c - 1):
+            issue_several(m, s, time)
+        elif c:
+            warp = __builtin_ctzll(c)
+            k = m.simt_spec.scheduler[warp]
+            takes = f.uops[f.warp[warp].pc].takes
+            free_at = f.special_until[k] if takes == TAKES_SPECIAL else f.busy_until[takes]
+            if free_at <= time:
+                f.turn[k] = (warp + 1) & 63
+                f.eligible = 0
+                issue_warp(m, s, warp, k, time)
+        time = next_chance(m, f, time + 1)

@@ -16,10 +16,14 @@ cdef bint in_a_row(const Simt* f, int warp, const Uop* o, uint32_t mask, uint64_
     cdef int i
     if mask != 0xffffffffu or o.index < 0:
         return False
-    r = f.r + (warp * f.registers + o.index) * LANES
-    start = r[0]
-    for i in range(LANES):
-        off |= r[i] - start - <uint32_t> (i * o.size)
+    if is_regular(&f.warp[warp], o.index):
+        start = f.lanes[warp * f.registers + o.index].first
+        off = f.lanes[warp * f.registers + o.index].step - <uint32_t> o.size
+    else:
+        r = f.r + (warp * f.registers + o.index) * LANES
+        start = r[0]
+        for i in range(LANES):
+            off |= r[i] - start - <uint32_t> (i * o.size)
     first[0] = <uint64_t> (f.u[o.base] + o.offset) + start
     return off == 0 and start < 0xfffff000u
 
@@ -27,13 +31,14 @@ cdef bint in_a_row(const Simt* f, int warp, const Uop* o, uint32_t mask, uint64_
 cdef uint64_t addresses(const Simt* f, int warp, const Uop* o, uint32_t mask, uint64_t* at) noexcept nogil:
     """Where each lane goes; the result is 0 where all addresses are multiples of the size."""
     cdef uint64_t first = <uint64_t> (f.u[o.base] + o.offset), odd = 0
+    cdef uint32_t[LANES] room
     cdef const uint32_t* r
     cdef int i
     if o.index < 0:
         for i in range(LANES):
             at[i] = first
     else:
-        r = f.r + (warp * f.registers + o.index) * LANES
+        r = lanes_of(f, warp, o.index, room)
         for i in range(LANES):
             at[i] = first + r[i]
     for i in range(LANES):
@@ -95,6 +100,7 @@ cdef bint ub_row_of_lanes(Machine* m, Sub* s, int warp, const Uop* o, uint64_t f
     cdef bint load = o.code == OP_TLD
     cdef uint64_t* bits = f.ub_read if load else f.ub_written
     cdef uint64_t word = first >> 2
+    cdef uint32_t[LANES] room
     cdef int i
     if first + LANES * <uint64_t> o.size > <uint64_t> f.ub_size or o.size != 4:
         return False
@@ -105,10 +111,10 @@ cdef bint ub_row_of_lanes(Machine* m, Sub* s, int warp, const Uop* o, uint64_t f
                          mark_of(f, o, warp), load):
             return False
         if load:
-            memcpy(f.r + (warp * f.registers + o.dst) * LANES, ub.data + first, 4 * LANES)
+            memcpy(all_lanes(f, warp, o.dst), ub.data + first, 4 * LANES)
         else:
             memset(ub.valid + first, 1, 4 * LANES)
-            memcpy(ub.data + first, f.r + (warp * f.registers + o.src) * LANES, 4 * LANES)
+            memcpy(ub.data + first, lanes_of(f, warp, o.src, room), 4 * LANES)
     for i in range(LANES):
         bits[(word + i) >> 6] |= <uint64_t> 1 << ((word + i) & 63)
     return True
@@ -136,24 +142,23 @@ cdef bint ub_bounds(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask,
 
 cdef inline void move_in(Simt* f, int warp, const Uop* o, int lane, const uint8_t* from_) noexcept nogil:
     """Bytes into a lane's registers, zero-extended."""
-    cdef uint32_t* r = f.r + (warp * f.registers + o.dst) * LANES + lane
+    cdef uint32_t* r
     cdef int k
     if o.size < 4:
+        r = some_lanes(f, warp, o.dst) + lane
         r[0] = 0
         memcpy(r, from_, o.size)
         return
     for k in range(o.regs):
-        memcpy(r + k * LANES, from_ + 4 * k, 4)
+        memcpy(some_lanes(f, warp, o.dst + k) + lane, from_ + 4 * k, 4)
 
 
 cdef inline void move_out(Simt* f, int warp, const Uop* o, int lane, uint8_t* to) noexcept nogil:
-    cdef const uint32_t* r = f.r + (warp * f.registers + o.src) * LANES + lane
+    cdef uint32_t bits
     cdef int k
-    if o.size < 4:
-        memcpy(to, r, o.size)
-        return
     for k in range(o.regs):
-        memcpy(to + 4 * k, r + k * LANES, 4)
+        bits = lane_of(f, warp, o.src + k, lane)
+        memcpy(to + 4 * k, &bits, min(o.size, 4))
 
 
 cdef inline bint written(const uint8_t* valid, int size) noexcept nogil:
@@ -193,11 +198,11 @@ cdef void lane_value(Machine* m, Sub* s, int warp, const Uop* o, int lane, uint8
         move_out(f, warp, o, lane, data)
         return
     memcpy(&old, data, 4)
-    b = f.r[(warp * f.registers + o.b) * LANES + lane]
+    b = lane_of(f, warp, o.b, lane)
     if o.c >= 0:
-        c = f.r[(warp * f.registers + o.c) * LANES + lane]
+        c = lane_of(f, warp, o.c, lane)
     if o.dst >= 0:
-        f.r[(warp * f.registers + o.dst) * LANES + lane] = old
+        some_lanes(f, warp, o.dst)[lane] = old
     old = atomic_result(o, old, b, c)
     memcpy(data, &old, 4)
 
@@ -228,7 +233,7 @@ cdef void fetch_access(Machine* m, Simt* f, int warp, const Uop* o) noexcept nog
     cdef int64_t first, off
     cdef Tensor* t
     if o.index >= 0:
-        at += f.r[(warp * f.registers + o.index) * LANES]
+        at += lane_of(f, warp, o.index, 0)
     if o.code == OP_TLD:
         first = <int64_t> (at // SECTOR % <uint64_t> f.sets) * m.simt_spec.ways
         __builtin_prefetch(&f.tags[first])
@@ -269,6 +274,7 @@ cdef bint global_row_of_lanes(
     cdef Simt* f = s.simt
     cdef Tensor* t = global_tensor(m, first)
     cdef int64_t off, size = LANES * o.size, granule
+    cdef uint32_t[LANES] room
     cdef bint load = o.code == OP_TLD
     if t == NULL or first + <uint64_t> size > t.base + <uint64_t> t.size:
         return False
@@ -289,11 +295,11 @@ cdef bint global_row_of_lanes(
                 m, s, t, off, mark_of(f, o, warp), load):
             return False
     if load:
-        memcpy(f.r + (warp * f.registers + o.dst) * LANES, t.data + off, size)
+        memcpy(all_lanes(f, warp, o.dst), t.data + off, 4 * LANES)
         return True
     if t.valid != NULL:
-        memset(t.valid + off, 1, size)
-    memcpy(t.data + off, f.r + (warp * f.registers + o.src) * LANES, size)
+        memset(t.valid + off, 1, 4 * LANES)
+    memcpy(t.data + off, lanes_of(f, warp, o.src, room), 4 * LANES)
     return True
 
 

@@ -63,6 +63,7 @@ cdef struct Uop:                # of one word; numpy's UOP of simt.py is the sam
     int32_t target
     int32_t latency
     int32_t interval
+    int32_t entry               # of the scoreboard, that it writes first; -1 none
     int32_t needed              # timing depends on the result
     int32_t sources
     int32_t[SOURCES] source     # scoreboard entries that must be ready
@@ -83,14 +84,19 @@ cdef struct Warp:
     int32_t state
     uint32_t active
     uint32_t done               # threads that are done, or that the launch does not have
-    uint32_t[QS] q
-    int32_t depth
-    int32_t base_why
+    int64_t ready               # when its next word has what it needs
     int64_t base                # the next word issues from then on, if its operands are ready
     int64_t issued              # when it last issued
-    int64_t ready               # when its next word has what it needs
     int32_t why                 # it has not had it until then
     int32_t late
+    int32_t base_why
+    int32_t depth
+    uint64_t[2] regular         # registers, a bit each, that `Simt.lanes` has
+    uint32_t[QS] q
+
+cdef struct Lanes:              # first, first + step, first + 2 step and so on
+    uint32_t first
+    uint32_t step
 
 cdef struct Simt
 
@@ -171,16 +177,18 @@ cdef struct Simt:               # a vector sub-core in SIMT mode
     int64_t[16] u
     Warp[WARPS] warp
     Meeting* stack              # [warps, depth]
-    uint32_t* r                 # [warps, registers, lanes]
+    uint32_t* r                 # [warps, registers, lanes], and for those that are regular
+    Lanes* lanes                # [warps, registers]
     Score* score                # [warps, QS + registers]
     uint64_t eligible           # warps: a bit each, here and below
-    uint64_t[TAKES] next_takes  # by what their next word occupies
+    uint64_t plain              # those whose next word occupies nothing beside its slot
+    uint64_t[TAKES] next_takes  # of the others, by what it occupies
     uint64_t[SCHEDULERS] mine   # of a scheduler
     int64_t[SCHEDULERS] issued
     int32_t[SCHEDULERS] turn
     uint64_t[RING] wake         # warps whose next word is ready then
     uint64_t[WAKE_WORDS] wakes
-    int64_t[TAKES] busy_until   # memory unit, UB port
+    int64_t[TAKES] busy_until   # memory unit, UB port; never what plain words take
     int32_t[TAKES] busy_why
     int64_t[SCHEDULERS] special_until
     int64_t[WHYS] whys          # of all its schedulers, over the run
@@ -207,6 +215,7 @@ cdef struct Simt:               # a vector sub-core in SIMT mode
 
 cdef struct SimtSpec:           # numbers of the chip file
     int32_t schedulers
+    uint8_t[WARPS] scheduler    # of a warp
     int32_t threads
     int32_t mshrs
     int32_t writes

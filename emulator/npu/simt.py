@@ -26,7 +26,8 @@ UNGUARDED, GUARDED, NEGATED = range(3)
 _FIELDS = (
     "row", "code", "type", "to", "cond", "op", "mode", "which", "size", "regs", "cache", "takes",
     "guard", "guard_q", "dst", "q_dst", "src", "a", "a_kind", "b", "b_kind", "c", "index", "base",
-    "offset", "target", "latency", "interval", "needed", "sources",
+    "offset", "target", "latency", "interval", "entry", "needed",
+    "sources",
 )  # fmt: skip
 UOP = np.dtype([(name, np.int32) for name in _FIELDS] + [("source", np.int32, (SOURCES,))])
 
@@ -102,7 +103,7 @@ def decode(words: Sequence[int], ops: NDArray[Any], first: int) -> Code:
         _columns(uop, op, instruction)
         uop["row"], uop["needed"] = first + word, needed[word]
         waits = tuple(dict.fromkeys(touched.reads + touched.writes))
-        uop["sources"] = len(waits)
+        uop["sources"], uop["entry"] = len(waits), min(touched.writes, default=-1)
         uop["source"][: len(waits)] = waits
         registers = max([registers, *(e - QS + 1 for e in waits if e >= QS)])
         used = [v.index + 1 for v in instruction.values.values()
