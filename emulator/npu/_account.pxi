@@ -50,14 +50,18 @@ cdef void account(Pipe* p, int64_t until, int reason) noexcept nogil:
 cdef void charge(Pipe* p, int64_t until, const Pipe* cause) noexcept nogil:
     """The pipe waited for `cause` up to `until`: put its segments on the account."""
     cdef int64_t oldest = cause.logged - SEGMENTS if cause.logged > SEGMENTS else 0
-    cdef int64_t i = cause.logged
+    cdef int64_t i = cause.logged, middle
     cdef const Segment* s
     cdef int reason
     if until <= p.accounted or p == cause:
         account(p, until, cause.name)
         return
-    while i > oldest and cause.log[(i - 1) % SEGMENTS].end > p.accounted:
-        i -= 1
+    while oldest < i:   # segments end one after another
+        middle = (oldest + i) >> 1
+        if cause.log[middle % SEGMENTS].end > p.accounted:
+            i = middle
+        else:
+            oldest = middle + 1
     while i < cause.logged and p.accounted < until:
         s = &cause.log[i % SEGMENTS]
         if s.start > p.accounted:

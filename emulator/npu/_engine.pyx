@@ -103,13 +103,11 @@ cdef class Engine:
         m.called = <Called*> calloc(CALLS, sizeof(Called))
         if m.simd == NULL or m.called == NULL:
             raise MemoryError
-        m.heap.capacity = 1024
-        m.heap.items = <Event*> calloc(m.heap.capacity, sizeof(Event))
+        if not agenda_new(&m.agenda):
+            raise MemoryError
         if values:
             self._work(threads)
             m.most_work = most_work
-        if m.heap.items == NULL:
-            raise MemoryError
 
     def _spec(self, spec):
         cdef Spec* c = &self.m.spec
@@ -325,7 +323,8 @@ cdef class Engine:
         free(m.tensors)
         free(m.functions)
         memory_free(m.memory)
-        free(m.heap.items)
+        free(m.agenda.events)
+        free(m.agenda.far)
         for i in range(m.spec.cores if m.tapes != NULL else 0):
             free(m.tapes[i].items)
         for i in range(m.worker_count if m.workers != NULL else 0):

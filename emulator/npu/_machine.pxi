@@ -14,7 +14,7 @@ cdef struct Machine:
     Spec spec
     Simd* simd              # the one function that runs just now
     Called* called          # CALLS of them
-    Heap heap
+    Agenda agenda
     Op* ops
     int64_t op_count
     Function* functions

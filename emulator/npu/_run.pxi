@@ -6,7 +6,7 @@ cdef enum:
 
 cdef void send(
     Machine* m, int64_t time, int kind, Sub* s, Pipe* p, int x, int y) noexcept nogil:
-    if heap_push(&m.heap, time, kind, <int> (s - m.subs), <int> (p - s.pipes), x, y):
+    if agenda_push(&m.agenda, time, kind, <int> (s - m.subs), <int> (p - s.pipes), x, y):
         fault(m, FAULT_MEMORY, s, -1, -1, 0, 0, 0)
 
 
@@ -469,11 +469,12 @@ cdef void run_machine(Machine* m) noexcept nogil:
         elif s.vector:
             start_block(m, i)
     m.started = 1
-    while (m.heap.count or m.calendar.count) and not m.stop and not m.pause:
-        if m.calendar.count and not (m.heap.count and m.heap.items[0].time < m.calendar.first):
+    while (m.agenda.count or m.calendar.count) and not m.stop and not m.pause:
+        if m.calendar.count and not (
+                m.agenda.count and next_cycle(&m.agenda) < m.calendar.first):
             serve_calendar(m)
             continue
-        e = heap_pop(&m.heap)
+        e = agenda_pop(&m.agenda)
         m.now = e.time
         s = &m.subs[e.sub]
         p = &s.pipes[e.pipe]

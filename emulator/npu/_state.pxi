@@ -57,15 +57,6 @@ cdef struct Fault:
     int64_t count
     int64_t thread   # of a SIMT function, -1: not one of them
 
-cdef struct Event:
-    int64_t time
-    int64_t seq
-    int32_t kind
-    int32_t sub
-    int32_t pipe
-    int32_t x
-    int32_t y
-
 cdef struct Segment:
     int64_t start
     int64_t end
