@@ -12,15 +12,13 @@
 
 cdef void note(Pipe* p, int64_t until, int reason) noexcept nogil:
     """The pipe's next segment, as others see it."""
-    cdef Segment* last = &p.log[(p.logged + SEGMENTS - 1) % SEGMENTS]
     if until <= p.noted:
         return
-    if p.logged and last.reason == reason:
-        last.end = until
-    else:
-        last = &p.log[p.logged % SEGMENTS]
-        last.start, last.end, last.reason = p.noted, until, reason
-        p.logged += 1
+    if p.reason != reason:
+        if p.reason >= 0:
+            p.log[p.logged & (SEGMENTS - 1)] = p.noted << 4 | p.reason
+            p.logged += 1
+        p.begun, p.reason = p.noted, reason
     p.noted = until
 
 
@@ -47,27 +45,41 @@ cdef void account(Pipe* p, int64_t until, int reason) noexcept nogil:
     p.accounted = until
 
 
+cdef inline int64_t segment_end(const Pipe* p, int64_t i) noexcept nogil:
+    return p.log[i & (SEGMENTS - 1)] >> 4
+
+
+cdef inline int blamed(const Pipe* p, int64_t reason) noexcept nogil:
+    """What who waits for a pipe is charged with, by what the pipe did."""
+    return p.name if reason == R_BUSY else R_SCALAR if reason == R_IDLE else <int> reason
+
+
+cdef void charge_closed(Pipe* p, int64_t until, const Pipe* cause) noexcept nogil:
+    """The part of `charge` that lies before the cause's open segment."""
+    cdef int64_t i = cause.logged - SEGMENTS + 1 if cause.logged >= SEGMENTS else 0
+    cdef int64_t end = cause.logged, middle
+    while i < end:      # the first that ends later than the account
+        middle = (i + end) >> 1
+        if segment_end(cause, middle) > p.accounted:
+            end = middle
+        else:
+            i = middle + 1
+    if i:               # what lies before the log is lost
+        account(p, min(segment_end(cause, i - 1), until), cause.name)
+    while i < cause.logged and p.accounted < until:
+        account(p, min(segment_end(cause, i), until),
+                blamed(cause, cause.log[i & (SEGMENTS - 1)] & 15))
+        i += 1
+
+
 cdef void charge(Pipe* p, int64_t until, const Pipe* cause) noexcept nogil:
     """The pipe waited for `cause` up to `until`: put its segments on the account."""
-    cdef int64_t oldest = cause.logged - SEGMENTS if cause.logged > SEGMENTS else 0
-    cdef int64_t i = cause.logged, middle
-    cdef const Segment* s
-    cdef int reason
     if until <= p.accounted or p == cause:
         account(p, until, cause.name)
         return
-    while oldest < i:   # segments end one after another
-        middle = (oldest + i) >> 1
-        if cause.log[middle % SEGMENTS].end > p.accounted:
-            i = middle
-        else:
-            oldest = middle + 1
-    while i < cause.logged and p.accounted < until:
-        s = &cause.log[i % SEGMENTS]
-        if s.start > p.accounted:
-            account(p, min(s.start, until), cause.name)
-        reason = cause.name if s.reason == R_BUSY else R_SCALAR if s.reason == R_IDLE else s.reason
-        account(p, min(s.end, until), reason)
-        i += 1
+    if cause.reason >= 0:
+        if cause.begun > p.accounted:
+            charge_closed(p, until, cause)
+        account(p, min(cause.noted, until), blamed(cause, cause.reason))
     # What the cause has issued but not completed.
     account(p, until, cause.tail)

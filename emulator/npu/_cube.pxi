@@ -297,6 +297,7 @@ cdef void run_fix(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept
     cdef Region* r = NULL
     cdef Sub* target
     cdef uint64_t at
+    cdef bint simple
     if rows < 0 or n < 0 or (o.add and (o.space != SPACE_GM or w != WIDTH_B32)):
         fault(m, FAULT_SHAPE, s, q.op, -1, rows, n, 0)
         return
@@ -341,7 +342,9 @@ cdef void run_fix(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept
                          dst_pitch, src_pitch, scales, <uint32_t> q.x[8])
             continue
         begun = 0
-        for i in range(part):
+        simple = not m.values and in_one_tensor(
+            m, <uint64_t> (q.x[0] + first * dst_pitch), row, part, dst_pitch, True)
+        for i in range(0 if simple else part):
             at = <uint64_t> (q.x[0] + (first + i) * dst_pitch)
             if o.add:
                 global_row(m, s, at, row, False, q.op)

@@ -54,6 +54,7 @@ cdef void run_load(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcep
     cdef uint8_t* dst
     cdef const uint8_t* src
     cdef const uint8_t* start = NULL
+    cdef bint simple
     if n < 0 or rows < 0 or cols < out_n or high < out_rows:
         fault(m, FAULT_SHAPE, s, op, -1, cols, high, 0)
         return
@@ -66,7 +67,9 @@ cdef void run_load(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcep
         dst = local(m, s, space, q.x[0] + plane * dst_plane, out_row, high, pitch, True, op, p.slot,
                     &p.clock)
         first = 0
-        for i in range(rows if row else 0):
+        simple = in_one_tensor(
+            m, <uint64_t> (q.x[1] + plane * src_plane), row, rows, src_pitch, False)
+        for i in range(1 if simple else rows if row else 0):
             src = global_row(m, s, <uint64_t> (q.x[1] + plane * src_plane + i * src_pitch), row,
                              False, op)
             if m.stop:
@@ -120,6 +123,7 @@ cdef void run_store(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexce
     cdef uint8_t* start = NULL
     cdef Sub* cube = s - 1 - s.number
     cdef int64_t took
+    cdef bint simple
     if n < 0 or rows < 0:
         fault(m, FAULT_SHAPE, s, op, -1, n, rows, 0)
         return
@@ -143,7 +147,9 @@ cdef void run_store(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexce
         if o.space == SPACE_GM:
             note_global(m, s, p, True, q.x[0] + plane * dst_plane, row, rows, dst_pitch, op)
         first = 0
-        for i in range(rows if row else 0):
+        simple = o.space == SPACE_GM and in_one_tensor(
+            m, <uint64_t> (q.x[0] + plane * dst_plane), row, rows, dst_pitch, True)
+        for i in range(1 if simple else rows if row else 0):
             if o.space == SPACE_GM:
                 dst = global_row(
                     m, s, <uint64_t> (q.x[0] + plane * dst_plane + i * dst_pitch), row, True, op)

@@ -261,11 +261,11 @@ cdef class Engine:
                 p.slot = 5 + 4 * s.number + vector_slots[j] if s.vector else cube_slots[j]
                 p.name = p.tail = names[j]
                 p.capacity = max(m.spec.queue[j], 1)
-                p.wake, p.current = -1, -1
+                p.wake, p.current, p.reason = -1, -1, -1
                 if p.slot < 0 or (s.vector and vector_slots[j] < 0):
                     p.slot = SLOTS - 1
                 p.ring = <Pending*> calloc(p.capacity, sizeof(Pending))
-                p.log = <Segment*> calloc(SEGMENTS, sizeof(Segment))
+                p.log = <int64_t*> calloc(SEGMENTS, sizeof(int64_t))
                 p.signals = <Signal*> calloc(SIGNALS, sizeof(Signal))
                 if p.ring == NULL or p.log == NULL or p.signals == NULL:
                     raise MemoryError
@@ -280,7 +280,8 @@ cdef class Engine:
         s.spaces[j].size = m.spec.sizes[j]
         s.accesses[j].capacity = 32
         s.accesses[j].items = <Access*> calloc(32, sizeof(Access))
-        if s.accesses[j].items == NULL:
+        s.accesses[j].bounds = <Bounds*> calloc(32, sizeof(Bounds))
+        if s.accesses[j].items == NULL or s.accesses[j].bounds == NULL:
             raise MemoryError
         if m.values and s.first_row >= 0:
             s.spaces[j].data = <uint8_t*> calloc(s.spaces[j].size + 64, 1)
@@ -306,6 +307,7 @@ cdef class Engine:
                     free(m.subs[i].spaces[j].valid)
                     free(m.subs[i].spaces[j].whole)
                     free(m.subs[i].accesses[j].items)
+                    free(m.subs[i].accesses[j].bounds)
                 free_simt(m.subs[i].simt)
         for i in range(m.tensor_count if m.tensors != NULL else 0):
             free(m.tensors[i].last_write)

@@ -93,38 +93,91 @@ cdef void fault(
 
 # ---- local memories ------------------------------------------------------------------------------
 
+cdef inline bint known_before(const Access* r, const Access* a, const Clock* clock) noexcept nogil:
+    """Whether `r` is known to lie before `a`, which knows what `clock` says."""
+    return r.slot == a.slot or clock.at[r.slot] >= r.epoch
+
+
+cdef inline bint unordered(const Access* r, const Access* a, const Clock* clock) noexcept nogil:
+    return (a.write or r.write) and not known_before(r, a, clock) and overlap(a, r)
+
+
+cdef inline bint replaced(const Access* r, const Access* a) noexcept nogil:
+    """Whether `r`, which lies before `a`, may be forgotten: whoever collides with it, collides with
+    `a`, or `a` is the same again."""
+    return ((a.rows == 1 and a.lo <= r.lo and r.hi <= a.hi
+             and (a.write or (not r.write and r.slot == a.slot)))
+            or (r.slot == a.slot and r.write == a.write and r.lo == a.lo and r.row == a.row
+                and r.rows == a.rows and r.pitch == a.pitch))
+
+
+cdef void report_races(
+    Machine* m, Sub* s, int space, const Access* a, int op, const Clock* clock) noexcept nogil:
+    """A fault for each access that is not ordered, the oldest first."""
+    cdef const Accesses* list = &s.accesses[space]
+    cdef int64_t after = -1
+    cdef int i, oldest
+    while True:
+        oldest = -1
+        for i in range(list.count):
+            if (list.bounds[i].number > after and unordered(&list.items[i], a, clock)
+                    and (oldest < 0 or list.bounds[i].number < list.bounds[oldest].number)):
+                oldest = i
+        if oldest < 0:
+            return
+        after = list.bounds[oldest].number
+        fault(m, FAULT_RACE, s, op, list.items[oldest].op, space,
+              max(a.lo, list.items[oldest].lo), 0)
+
+
+cdef bint accesses_grow(Accesses* list) noexcept nogil:
+    cdef int capacity = 2 * list.capacity
+    cdef Access* items = <Access*> realloc(list.items, capacity * sizeof(Access))
+    cdef Bounds* bounds
+    if items == NULL:
+        return False
+    list.items = items
+    bounds = <Bounds*> realloc(list.bounds, capacity * sizeof(Bounds))
+    if bounds == NULL:
+        return False
+    list.bounds, list.capacity = bounds, capacity
+    return True
+
+
 cdef void note_access(
     Machine* m, Sub* s, int space, const Access* a, int op, const Clock* clock) noexcept nogil:
     """Compare an access with those that are not known to lie before it, and remember it."""
     cdef Accesses* list = &s.accesses[space]
-    cdef Access* r
-    cdef Access* grown
-    cdef int i, kept = 0
-    cdef bint before
-    for i in range(list.count):
-        r = &list.items[i]
-        before = r.slot == a.slot or clock.at[r.slot] >= r.epoch
-        if not before and (a.write or r.write) and overlap(a, r):
-            fault(m, FAULT_RACE, s, op, r.op, space, max(a.lo, r.lo), 0)
-        # Whoever collides with an older access that this one covers collides with this one.
-        if (before and a.rows == 1 and a.lo <= r.lo and r.hi <= a.hi
-                and (a.write or (not r.write and r.slot == a.slot))):
-            continue
-        if (before and r.slot == a.slot and r.write == a.write and r.lo == a.lo and r.row == a.row
-                and r.rows == a.rows and r.pitch == a.pitch):
-            continue
-        list.items[kept] = r[0]
-        kept += 1
-    list.count = kept
-    if list.count == list.capacity:
-        grown = <Access*> realloc(list.items, 2 * list.capacity * sizeof(Access))
-        if grown == NULL:
+    cdef const Access* r
+    cdef int i = 0, place = -1
+    cdef bint races = False
+    if a.hi <= a.lo:
+        return
+    while i < list.count:
+        if list.bounds[i].lo < a.hi and a.lo < list.bounds[i].hi:
+            r = &list.items[i]
+            if not known_before(r, a, clock):
+                races = races or unordered(r, a, clock)
+            elif replaced(r, a):
+                if place >= 0:      # one place is enough
+                    list.count -= 1
+                    list.items[i] = list.items[list.count]
+                    list.bounds[i] = list.bounds[list.count]
+                    continue
+                place = i
+        i += 1
+    if races:
+        report_races(m, s, space, a, op, clock)
+    if place < 0:
+        if list.count == list.capacity and not accesses_grow(list):
             fault(m, FAULT_MEMORY, s, op, -1, 0, 0, 0)
             return
-        list.items = grown
-        list.capacity *= 2
-    list.items[list.count] = a[0]
-    list.count += 1
+        place = list.count
+        list.count += 1
+    list.items[place] = a[0]
+    list.bounds[place].lo, list.bounds[place].hi = a.lo, a.hi
+    list.bounds[place].number = list.number
+    list.number += 1
 
 
 cdef void mark(Space* where, int64_t lo, int64_t n) noexcept nogil:
@@ -220,3 +273,16 @@ cdef uint8_t* global_row(
         elif memchr(t.valid + at, 0, size) != NULL:
             fault(m, FAULT_POISON, s, op, -1, SPACE_GM, <int64_t> address, 0)
     return t.data + at
+
+
+cdef bint in_one_tensor(
+    Machine* m, uint64_t address, int64_t row, int64_t rows, int64_t pitch, bint write) noexcept nogil:
+    """Whether `global_row` would find nothing wrong with any of these rows, nor have to note it."""
+    cdef Tensor* t = global_tensor(m, address)
+    cdef int64_t left
+    if t == NULL or row <= 0 or rows <= 0 or pitch < 0 or write and not t.writable:
+        return False
+    if m.values and t.valid != NULL:
+        return False
+    left = <int64_t> (t.base + <uint64_t> t.size - address) - row
+    return left >= 0 and (pitch == 0 or rows - 1 <= left // pitch)

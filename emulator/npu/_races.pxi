@@ -8,8 +8,7 @@
 cdef inline void join(Clock* into, const Clock* other) noexcept nogil:
     cdef int i
     for i in range(SLOTS):
-        if other.at[i] > into.at[i]:
-            into.at[i] = other.at[i]
+        into.at[i] = other.at[i] if other.at[i] > into.at[i] else into.at[i]
 
 
 cdef bint touches(int64_t lo, int64_t hi, const Access* a) noexcept nogil:

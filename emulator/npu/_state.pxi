@@ -13,7 +13,7 @@ cdef enum:
     COUNT_MOST = 15     # where a counted flag saturates
     SLOTS = 16          # 1 cube x 5 pipes + 2 vectors x 4 pipes, rounded up
     CAPTURED = 17       # operand registers that a dispatched instruction takes along
-    SEGMENTS = 1024     # of a pipe's recent past that others may be charged with
+    SEGMENTS = 1024     # of a pipe's recent past that others may be charged with, the open one too
     SPACES = 9          # gm, ub, l1, l0a, l0b, l0c, l0as, l0bs, bias
     PORTS_MOST = 8
     REGIONS = 4         # of L0C between M and FIX
@@ -56,12 +56,6 @@ cdef struct Fault:
     int64_t c
     int64_t count
     int64_t thread   # of a SIMT function, -1: not one of them
-
-cdef struct Segment:
-    int64_t start
-    int64_t end
-    int32_t reason
-    int32_t filler
 
 cdef struct Clock:
     uint32_t[SLOTS] at
@@ -119,9 +113,11 @@ cdef struct Pipe:
     int64_t fills_hi
     int64_t starved         # cycles of waiting for memory not yet set against work
     int32_t starved_by      # R_HBM or R_L2
-    Segment* log            # ring
-    int64_t noted           # up to when the log reaches
-    int64_t logged
+    int64_t* log            # ring of closed segments: end << 4 | reason; each begins where the last ends
+    int64_t logged          # so many
+    int64_t begun           # the open one
+    int64_t noted
+    int32_t reason          # -1: there is none yet
     Signal* signals         # ring
     int32_t signal_head
     int32_t signal_count
@@ -142,10 +138,17 @@ cdef struct Access:         # of a local memory, for the race detector
     int32_t op
     int32_t write
 
-cdef struct Accesses:
+cdef struct Bounds:         # of an access, apart from it since most lie elsewhere than the next one
+    int64_t lo
+    int64_t hi
+    int64_t number          # rising
+
+cdef struct Accesses:       # in any order
     Access* items
+    Bounds* bounds          # of each
     int32_t count
     int32_t capacity
+    int64_t number          # of the next
 
 cdef struct Region:         # of L0C, handed over from M to FIX unit by unit
     int64_t lo
