@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT))
 
 from isa.dispatch import write_includes  # noqa: E402  (isa imports nothing but the standard library)
 
-HOUSES = ("isa", "emulator")  # where there are compiled modules
+HOUSES = ("isa", "emulator", "programs")  # where there are compiled modules
 DEBUG = os.environ.get("PRESIL_DEBUG", "0") not in ("", "0")
 DIRECTIVES = {
     "language_level": 3,

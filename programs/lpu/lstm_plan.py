@@ -338,7 +338,7 @@ class LstmPlan:
 
 
 def _is_written(op: Op) -> bool:
-    return op.block is not None and op.block.times.ready is not None
+    return op.block is not None and op.block.times.written
 
 
 def _sigmoid(f: Fragment, x: Value, log2e: float = -LOG2E) -> Value:

@@ -59,9 +59,25 @@ def run_passes(
     job: Tile,
 ) -> None:  # fmt: skip
     """Place the fragment; the weights of pass 0 are in the shadow buffers."""
+    planes = tuple(job.planes)
+    slices, place = a.place(0, 0, job.first)
+    places = [place, b.place(job.tile, 0), *(copy.place(job.row_tile, job.tile) for copy in c)]
+    if b.scales is not None:
+        places.append(b.place_scales(job.tile, 0))
+    columns = tuple(work.columns(q, job.tile) for q in work.planes)
+    groups = tuple(copy.group(job.row_tile) for copy in c)
+    key = ("passes", planes, job.count, columns, slices, groups)
+    f = schedule.alike(key, f"rows {job.first}.. tile {job.tile}", places)
+    if f.empty:
+        _fill(work, f, a, b, c, side, job)
+    schedule.planes.run_passes(f)
+
+
+def _fill(
+    work: Matmul, f: Fragment, a: RowTiles, b: Weights, c: Sequence[Results], side: str, job: Tile,
+) -> None:  # fmt: skip
     t = work.tiling
     every = period(work, side, job.tile, job.count)
-    f = schedule.fragment(f"rows {job.first}.. tile {job.tile}")
     x = a.passes(f, job.first, job.count, every)
     # The loads of a side take turns, so that no row of planes waits for another's.
     others = [q for q in work.planes if work.chip.plane_side(q) == side and q not in job.planes]
@@ -75,7 +91,6 @@ def run_passes(
         ahead += loading(work, plane, job.tile)
         for copy in c:
             copy.store(f, rows, index, job.row_tile, job.tile)
-    schedule.planes.run_passes(f)
 
 
 def _load(

@@ -283,13 +283,18 @@ class Matmul:
         for plane in self._busy(row, planes, step):
             index = self.planes.index(plane)
             rows = self.columns(plane, tile)
-            f = schedule.fragment(f"load plane {plane} tile {tile} pass {p}")
-            f.load_weights(plane, self.dtype, b.value(f, index, tile, p, rows), rows, lanes, groups)
+            what = f"plane {plane} tile {tile} pass {p}"
+            key = (plane, rows, lanes, p % self.sets)
+            f = schedule.alike(("load", *key), f"load {what}", [b.place(tile, p)])
+            if f.empty:
+                value = b.value(f, index, tile, p, rows)
+                f.load_weights(plane, self.dtype, value, rows, lanes, groups)
             schedule.planes.load(f)
-            if self.scaled:
-                f = schedule.fragment(f"scales plane {plane} tile {tile} pass {p}")
-                value = b.scale_value(f, index, tile, p, cdiv(lanes, BLOCK))
-                f.load_scales(plane, self.dtype, value, groups)
+            if b.scales is not None:
+                f = schedule.alike(("scales", *key), f"scales {what}", [b.place_scales(tile, p)])
+                if f.empty:
+                    value = b.scale_value(f, index, tile, p, cdiv(lanes, BLOCK))
+                    f.load_scales(plane, self.dtype, value, groups)
                 schedule.planes.load(f)
 
     def _install(self, schedule: Schedule, row: int, planes: tuple[int, ...],
@@ -304,16 +309,25 @@ class Matmul:
         busy, n = self._busy(row, planes, step), self._rows(row, i)
         if not busy:
             return
+        first = row * t.chunk + i * t.rows
         # Planes of one hemisphere run in lock step, so that rows are read once.
         for side in sorted({self.chip.plane_side(q) for q in busy}, reverse=True):
-            f = schedule.fragment(f"rows {row * t.chunk + i * t.rows}.. tile {tile} pass {p}")
-            x = a[side].value(f, 0, p, row * t.chunk + i * t.rows, n)
-            for plane in (q for q in busy if self.chip.plane_side(q) == side):
-                out = f.matmul(plane, self.dtype, x, start=p == 0, emit=p == t.passes - 1)
-                if out is None:
-                    continue
-                for copy in c:
-                    copy.store(f, out, self.planes.index(plane), i, tile)
+            mine = tuple(q for q in busy if self.chip.plane_side(q) == side)
+            slices, place = a[side].place(0, p, first)
+            ends = (p == 0, p == t.passes - 1)
+            f = schedule.alike(
+                ("rows", mine, n, ends, slices, *(copy.group(i) for copy in c)),
+                f"rows {first}.. tile {tile} pass {p}",
+                [place, *(copy.place(i, tile) for copy in c)],
+            )
+            if f.empty:
+                x = a[side].value(f, 0, p, first, n)
+                for plane in mine:
+                    out = f.matmul(plane, self.dtype, x, start=ends[0], emit=ends[1])
+                    if out is None:
+                        continue
+                    for copy in c:
+                        copy.store(f, out, self.planes.index(plane), i, tile)
             schedule.planes.run(f)
 
 
@@ -330,11 +344,19 @@ class Weights:
     bytes: int
     depth: int
 
+    def place(self, tile: int, p: int) -> tuple[Block, int]:
+        """Where a tile's pass begins in the slices of its plane."""
+        return self.block, (p // self.sets * self.tiling.tiles + tile) * self.depth
+
+    def place_scales(self, tile: int, p: int) -> tuple[Block, int]:
+        """The same of its block scales."""
+        assert self.scales is not None
+        return self.scales, p * self.tiling.tiles + tile
+
     def value(self, f: Fragment, plane: int, tile: int, p: int, rows: int) -> Value:
         """The weight vectors of `rows` output lanes on 16 streams."""
-        deep, part = divmod(p, self.sets)
-        first = (deep * self.tiling.tiles + tile) * self.depth
-        at = (plane * self.sets + part) * self.feed
+        _, first = self.place(tile, p)
+        at = (plane * self.sets + p % self.sets) * self.feed
         sources: list[list[Run]] = []
         for stream in range(FEED):
             lane = stream // self.bytes
@@ -352,19 +374,18 @@ class Weights:
             return []
         count, runs = cdiv(rows - lane, self.per_cycle), []
         for first in range(1, min(1 + self.sets, self.tiling.passes)):
-            deep, part = divmod(first, self.sets)
+            part = first % self.sets
             groups = cdiv(self.tiling.passes - first, self.sets)
             block = self.block.on((plane * self.sets + part) * self.feed + stream)
-            at = (deep * self.tiling.tiles + tile) * self.depth
+            _, at = self.place(tile, first)
             runs.append(Run(block, at, count, 1, groups, self.sets * period,
                             self.tiling.tiles * self.depth, (first - 1) * period))  # fmt: skip
         return runs
 
     def scale_value(self, f: Fragment, plane: int, tile: int, p: int, blocks: int) -> Value:
         """The scale vectors of one pass on ten streams."""
-        assert self.scales is not None
-        first = p * self.tiling.tiles + tile
-        sources = [[Run(self.scales.on(plane * self.feed + b), first, 1)] for b in range(blocks)]
+        scales, first = self.place_scales(tile, p)
+        sources = [[Run(scales.on(plane * self.feed + b), first, 1)] for b in range(blocks)]
         return f.read_runs([*sources, *[[]] * (10 - blocks)])
 
 
@@ -376,10 +397,19 @@ class Results:
     block: Block
     groups: int
 
-    def _place(self, plane: int, i: int, tile: int) -> tuple[Block, int]:
-        at = (plane * self.groups + i % self.groups) * 4
+    def group(self, i: int) -> int:
+        """The group of a row tile."""
+        return i % self.groups
+
+    def place(self, i: int, tile: int) -> tuple[Block, int]:
+        """Where a tile begins in its slices."""
         first = (i // self.groups * self.tiling.tiles + tile) * self.tiling.rows
-        return self.block.on(*range(at, at + 4)), first
+        return self.block, first
+
+    def _place(self, plane: int, i: int, tile: int) -> tuple[Block, int]:
+        at = (plane * self.groups + self.group(i)) * 4
+        block, first = self.place(i, tile)
+        return block.on(*range(at, at + 4)), first
 
     def store(self, f: Fragment, rows: Value, plane: int, i: int, tile: int) -> None:
         """Write rows of row tile `i` (of the plane's), weight tile `tile`."""

@@ -140,6 +140,13 @@ class RowTiles:
         ]
         return f.read_runs(sources, mask=repeated((1 << count) - 1, passes, period))
 
+    def place(
+        self, head: int, p: int, first: int
+    ) -> tuple[tuple[str, ...], tuple[Block, int]]:  # fmt: skip
+        """The slices of a row, and its vector in their block."""
+        runs = [part[0] for part in self._runs(head, p, first, 1)]
+        return tuple(run.block.slices[0] for run in runs), (runs[0].block, runs[0].first)
+
     def runs(self, head: int, p: int, first: int, count: int) -> list[list[Run]]:
         """The reads behind `value`, per stream."""
         return self._runs(head, p, first, count)

@@ -1,135 +1,152 @@
-"""From placed operations to a Program: one word stream per queue, and every operand's producer."""
+"""From placed fragments to a Program: one word stream per queue, and every operand's producer.
+
+A fragment's bursts are encoded once per choice of streams and ALUs; where the same choice is placed
+again, only cycles and addresses differ. So all bursts of a program are rows of one array, which is
+put in order, taken apart where bursts interleave on a queue, and filled into words at once.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from isa.fields import WORD_BYTES, Alu, Imm, Stream
+import numpy as np
+from numpy.typing import NDArray
+
+from isa.fields import Alu, Imm, Stream
 from isa.lpu import LPU
-from isa.program import Producer, Section
+from isa.program import Expectations, Producer, Section
 from isa.table import Instruction
-from programs.lpu.schedule.fragment import Burst, Op, Value
+from programs.lpu.schedule.fragment import Burst, Op, Value, chains
+from programs.lpu.schedule.memory import Times
 
-Words = dict[int, tuple[str, list[int]]]  # id(op) -> (queue, its words)
-_NOP, _REPEAT = LPU.by_name["nop"], LPU.by_name["repeat"]
+if TYPE_CHECKING:
+    from programs.lpu.schedule.schedule import Placement
+
 MAX_NOP = (1 << 20) - 1
+HALF = 64  # bits of a half word
+_NOP = LPU.by_name["nop"].by_name["n"]
+
+# A burst on its queue: `low` and `high` are its word without the strided operand, which has the
+# value `value` and the bits `mask` of `high`. `repeat` is the word after it (0: none), `inner` that
+# of one of its groups. Times are absolute, `op` counts the operations of all placements.
+ROW = np.dtype([
+    *((name, np.int64) for name in (
+        "queue", "time", "length", "hold", "op", "n", "d", "stride", "n2", "d2", "stride2",
+        "value", "mask",
+    )),
+    *((name, np.uint64) for name in ("low", "high")),
+    ("repeat", np.uint64, 2), ("inner", np.uint64, 2),
+])  # fmt: skip
+Rows = NDArray[Any]
+Chosen = Mapping[Op | Value, str | int]  # queues and streams where there was a choice
 
 
-@dataclass(frozen=True)
-class Placed:
-    """An operation at its absolute cycle."""
-
-    op: Op
-    time: int
-    fields: Mapping[str, Any]  # operand values that all bursts share (streams, ALUs, numbers)
-
-
-def operand_fields(op: Op) -> dict[str, Any]:
-    """The operands of an op as the table's field values, once streams and ALUs are chosen."""
+def operand_fields(op: Op, chosen: Chosen) -> dict[str, Any]:
+    """The operands of an op as the table's field values."""
     fields: dict[str, Any] = {}
     for operand, given in op.inputs.items():
         name, _, part = operand.partition("+")
         if not isinstance(given, Value):
             fields[name] = Imm(given)
-        elif given.direction == "" or _chained(given, op):
-            fields[name] = Alu(int(given.parts[0][0][0].queue.split(".")[1]))
+        elif given.direction == "" or chains(given, op):
+            producer = given.parts[0][0][0]
+            fields[name] = Alu(int(queue_of(producer, chosen).split(".")[1]))
         else:
-            fields[name] = Stream(given.stream + int(part or 0), given.direction)
+            fields[name] = Stream(int(chosen[given]) + int(part or 0), given.direction)
     row = LPU.by_name[op.name]
     out = op.output
     if "dst" in row.by_name and out is not None and out.direction:
-        fields["dst"] = Stream(out.stream + op.part, out.direction)
+        fields["dst"] = Stream(int(chosen[out]) + op.part, out.direction)
     return fields
 
 
-def _chained(value: Value, op: Op) -> bool:
-    return op.queue.startswith("vxm.") and value.parts[0][0][0].queue.startswith("vxm.")
+def queue_of(op: Op, chosen: Chosen) -> str:
+    return str(chosen[op]) if len(op.queues) > 1 else op.queues[0]
 
 
-def sections(placed: Iterable[Placed]) -> tuple[list[Section], Words]:
-    """Encode every queue's operations in order of time."""
-    encode = _Encoder()
-    by_queue: dict[str, list[Placed]] = defaultdict(list)
-    for item in placed:
-        by_queue[item.op.queue].append(item)
-    result, words = [], {}
-    for queue in sorted(by_queue):
-        writer = _Queue(encode)
-        for issue in _in_order(by_queue[queue]):
-            writer.put(*issue)
-        result.append(Section(queue, b"".join(writer.words)))
-        for op_id, indices in writer.of_op.items():
-            words[op_id] = (queue, indices)
-    return result, words
+# ---- rows ---------------------------------------------------------------------------------------
 
 
-Issue = tuple[int, Placed, Burst]  # cycle of a burst's first issue
+class _Template:
+    """The rows of a fragment that starts at cycle 0, and what of them an address moves."""
 
+    def __init__(self, placement: Placement, encoder: _Encoder, numbers: Mapping[str, int]) -> None:
+        chosen, rows, moves = placement.chosen, [], []
+        self.times: dict[Times, int] = {}
+        for i, op in enumerate(placement.fragment.ops):
+            assert op.time is not None
+            fields = operand_fields(op, chosen)
+            queue = numbers[queue_of(op, chosen)]
+            slot, step = -1, 0
+            if op.block is not None:
+                slot = self.times.setdefault(op.block.times, len(self.times))
+                step = op.block.step
+            for b in op.bursts:
+                word, value, mask = encoder.instruction(op, b, fields)
+                low, high = word & (1 << HALF) - 1, word >> HALF
+                rows.append((
+                    queue, op.time + b.rel, b.length, op.hold, i, b.n, b.d, b.stride, b.n2, b.d2,
+                    b.stride2, value, mask, low, high, encoder.repeat(b),
+                    encoder.repeat(Burst(0, {}, b.n, b.d, b.stride)),
+                ))  # fmt: skip
+                moves.append((slot, step))
+        self.rows = np.array(rows, ROW)
+        self.slot, self.step = np.array(moves, np.int64).T
 
-def _in_order(items: list[Placed]) -> Iterable[tuple[Placed, int, Burst]]:
-    """(op, cycle, burst) in order of time; bursts that interleave are taken apart."""
-    for start, item, burst in _apart([(i.time + b.rel, i, b) for i in items for b in i.op.bursts]):
-        yield item, start, burst
-
-
-def _apart(bursts: list[Issue]) -> Iterator[Issue]:
-    """Bursts one after another: where some interleave, their groups or at last their issues."""
-    bursts.sort(key=lambda entry: entry[0])
-    i = 0
-    while i < len(bursts):
-        start, _, burst = bursts[i]
-        end = start + burst.length
-        j = i + 1
-        while j < len(bursts) and bursts[j][0] <= end:
-            end = max(end, bursts[j][0] + bursts[j][2].length)
-            j += 1
-        if j == i + 1:
-            yield bursts[i]
-        else:
-            groups = any(b.n2 > 1 for _, _, b in bursts[i:j])
-            yield from _apart([s for entry in bursts[i:j] for s in _pieces(*entry, groups)])
-        i = j
-
-
-def _pieces(start: int, item: Placed, burst: Burst, groups: bool) -> list[Issue]:
-    """A burst's groups (or its single issues), their strided operands worked out."""
-    if groups and burst.n2 == 1:
-        return [(start, item, burst)]
-    strided = LPU.by_name[item.op.name].strided
-    pieces = []
-    for j in range(burst.n2):
-        for i in range(1 if groups else burst.n):
-            values = dict(burst.values)
-            advance = i * burst.stride + j * burst.stride2
-            if advance:
-                values[strided] += advance
-            at = i * burst.d + j * burst.d2
-            inner = (burst.n, burst.d, burst.stride) if groups else ()
-            pieces.append((start + at, item, Burst(burst.rel + at, values, *inner)))
-    return pieces
+    def at(self, placements: Sequence[Placement], first_op: NDArray[np.int64]) -> Rows:
+        """The rows of some placements."""
+        rows = np.repeat(self.rows[None], len(placements), 0)
+        rows["time"] += np.array([p.start for p in placements])[:, None]
+        rows["op"] += first_op[:, None]
+        # The last column is for what is not in memory.
+        moves = np.array(
+            [[*(p.fragment.moves.get(t, 0) for t in self.times), 0] for p in placements], np.int64
+        )
+        rows["value"] += moves[:, self.slot] * self.step
+        return rows.ravel()
 
 
 class _Encoder:
-    """Encodes instructions, remembering words that differ only in the strided field."""
+    """Encodes words, remembering those that differ only in the strided operand."""
 
     def __init__(self) -> None:
         self._known: dict[Any, int] = {}
+        self._repeats: dict[Any, tuple[int, int]] = {}
 
-    def __call__(self, name: str, values: Mapping[str, Any]) -> bytes:
-        row = LPU.by_name[name]
-        # The strided field is OR-ed in afterwards; immediates are encoded with their type.
+    def instruction(self, op: Op, burst: Burst, fields: Mapping[str, Any]) -> tuple[int, int, int]:
+        """The word without its strided operand, that operand's value, and its bits in the word."""
+        row = LPU.by_name[op.name]
+        values = {**fields, **burst.values}
+        if op.name == "mm" and not values.get("emit"):
+            values.pop("dst", None)  # of several passes only the last has a result
         strided = row.strided if row.strided in values else ""
-        key = (name, *[_frozen(k, v) for k, v in values.items() if k != strided])
+        # Immediates are encoded with their type.
+        key = (op.name, *[_frozen(k, v) for k, v in values.items() if k != strided])
         word = self._known.get(key)
         if word is None:
             base = {**values, **({strided: 0} if strided else {})}
             word = self._known[key] = LPU.encode(Instruction(row, base))
-        if strided:
-            word |= row.by_name[strided].insert(values[strided])
-        return word.to_bytes(WORD_BYTES, "little")
+        if not strided:
+            return word, 0, 0
+        field = row.by_name[strided]
+        assert field.lo == HALF, "repeat advances the lowest bits of the upper half"
+        field.encode(values[strided])  # which refuses what does not fit
+        return word, values[strided], field.mask >> HALF
+
+    def repeat(self, burst: Burst) -> tuple[int, int]:
+        """The two halves of the word behind a burst's own; 0 where there is none."""
+        if burst.n == 1 and burst.n2 == 1:
+            return 0, 0
+        key = (burst.n, burst.d, burst.stride, burst.n2, burst.d2, burst.stride2)
+        if key not in self._repeats:
+            values = {"n": burst.n - 1, "d": burst.d, "stride": burst.stride}
+            if burst.n2 > 1:
+                values |= {"n2": burst.n2 - 1, "d2": burst.d2, "stride2": burst.stride2}
+            word = LPU.encode(Instruction(LPU.by_name["repeat"], values))
+            self._repeats[key] = word & (1 << HALF) - 1, word >> HALF
+        return self._repeats[key]
 
 
 def _frozen(field: str, value: Any) -> tuple[str, Any]:
@@ -137,58 +154,134 @@ def _frozen(field: str, value: Any) -> tuple[str, Any]:
     return (field, (type(value.value), repr(value))) if isinstance(value, Imm) else (field, value)
 
 
-class _Queue:
-    """The words of one queue under construction."""
-
-    def __init__(self, encode: _Encoder) -> None:
-        self.encode = encode
-        self.words: list[bytes] = []
-        self.now = 0
-        self.of_op: dict[int, list[int]] = defaultdict(list)
-
-    def put(self, item: Placed, cycle: int, burst: Burst) -> None:
-        gap = cycle - self.now
-        assert gap >= 0, "reservations keep a queue's bursts apart"
-        while gap > 0:
-            n = min(gap, MAX_NOP)
-            self.words.append(self.encode("nop", {"n": n}))
-            gap -= n
-        self.of_op[id(item.op)].append(len(self.words))
-        values = {**item.fields, **burst.values}
-        if item.op.name == "mm" and not values.get("emit"):
-            values.pop("dst", None)  # of several passes only the last has a result
-        self.words.append(self.encode(item.op.name, values))
-        if burst.n > 1 or burst.n2 > 1:
-            self.words.append(self.encode("repeat", _repeat(burst)))
-        self.now = cycle + burst.length + item.op.hold
+# ---- order --------------------------------------------------------------------------------------
 
 
-def _repeat(burst: Burst) -> dict[str, int]:
-    values = {"n": burst.n - 1, "d": burst.d, "stride": burst.stride}
-    if burst.n2 > 1:
-        values |= {"n2": burst.n2 - 1, "d2": burst.d2, "stride2": burst.stride2}
-    return values
+def _in_order(rows: Rows) -> Rows:
+    """Rows by queue and cycle; bursts that interleave are taken apart.
+
+    First into their groups, and where they still interleave, into their single issues.
+    """
+    rows, crowd = _sorted(rows)
+    nested = rows["n2"] > 1
+    crowded = np.bincount(crowd)[crowd] > 1
+    if (crowded & nested).any():
+        rows, crowd = _sorted(_pieces(rows, crowded & nested, "n2", "d2", "stride2"))
+        crowded = np.bincount(crowd)[crowd] > 1
+    if crowded.any():
+        rows, _ = _sorted(_pieces(rows, crowded, "n", "d", "stride"))
+    return rows
 
 
-def expectations(
-    placed: Iterable[Placed], words: Words
-) -> dict[tuple[str, int, str], tuple[tuple[Producer, ...], ...]]:
+def _sorted(rows: Rows) -> tuple[Rows, NDArray[np.int64]]:
+    """Rows in order, and for each the number of the crowd that it is in: bursts that overlap."""
+    rows = rows[np.lexsort((rows["time"], rows["queue"]))]
+    apart = int((rows["time"] + rows["length"]).max(initial=0)) + 1
+    start = rows["queue"] * apart + rows["time"]
+    last = np.maximum.accumulate(start + rows["length"])
+    crowd = np.zeros(len(rows), np.int64)
+    crowd[1:] = np.cumsum(start[1:] > last[:-1])
+    return rows, crowd
+
+
+def _pieces(rows: Rows, which: NDArray[np.bool_], n: str, d: str, stride: str) -> Rows:
+    """The issues (or with n2, d2, stride2: the groups) of some rows, each a row of its own."""
+    count = np.where(which, rows[n], 1)
+    first = np.cumsum(count) - count
+    pieces = np.repeat(rows, count)
+    i = np.arange(len(pieces)) - np.repeat(first, count)
+    pieces["time"] += i * pieces[d]
+    pieces["value"] += i * pieces[stride]
+    split = np.repeat(which, count)
+    pieces["repeat"][split] = pieces["inner"][split] if n == "n2" else 0
+    pieces[n][split] = 1
+    pieces["length"][split] = ((pieces["n"] - 1) * pieces["d"])[split] if n == "n2" else 0
+    return pieces
+
+
+# ---- words --------------------------------------------------------------------------------------
+
+
+class Words:
+    """The words of a program: `sections`, and where each operation's stand."""
+
+    def __init__(self, placements: Sequence[Placement]) -> None:
+        used = {queue for p in placements for queue in p.queues}
+        self.names = sorted(used)
+        numbers = {name: i for i, name in enumerate(self.names)}
+        ops = np.cumsum([0, *(len(p.fragment.ops) for p in placements)])
+        alike: dict[Any, list[int]] = defaultdict(list)
+        for i, p in enumerate(placements):
+            alike[p.pattern, p.options].append(i)
+        encoder, parts = _Encoder(), [np.zeros(0, ROW)]
+        for members in alike.values():
+            template = _Template(placements[members[0]], encoder, numbers)
+            parts.append(template.at([placements[i] for i in members], ops[members]))
+        rows = _in_order(np.concatenate(parts))
+        words, first, at = _words(rows)
+        ends = np.searchsorted(rows["queue"], np.arange(len(self.names) + 1))
+        starts = np.append(first, len(words))[ends]
+        self.sections = [
+            Section(name, words[starts[i] : starts[i + 1]].tobytes())
+            for i, name in enumerate(self.names)
+        ]
+        self._first_op = ops.tolist()
+        # Where the words of an operation stand in their section.
+        order = np.argsort(rows["op"], kind="stable")
+        self._word = (at - starts[rows["queue"]])[order].tolist()
+        self._from = np.searchsorted(rows["op"][order], np.arange(ops[-1] + 1)).tolist()
+
+    def of(self, placement: int, op: int) -> list[int]:
+        """Word indices of operation `op` of a placement, in its section."""
+        at = self._first_op[placement] + op
+        return self._word[self._from[at] : self._from[at + 1]]  # type: ignore[no-any-return]
+
+
+def _words(rows: Rows) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
+    """All words [n, 2]; for each row the index of its first (nops), and that of its own.
+
+    A repeat stands behind that.
+    """
+    after = rows["time"] + rows["length"] + rows["hold"]
+    fresh = np.append(True, rows["queue"][1:] != rows["queue"][:-1])[: len(rows)]
+    gap = rows["time"] - np.where(fresh, 0, np.append(0, after[:-1])[: len(rows)])
+    assert not len(gap) or gap.min() >= 0, "reservations keep a queue's bursts apart"
+    nops = -(-gap // MAX_NOP)
+    repeats = rows["repeat"][:, 0] != 0
+    count = nops + 1 + repeats
+    first = np.cumsum(count) - count
+    words = np.zeros((int(count.sum()), 2), "<u8")
+    nth = np.arange(nops.sum()) - np.repeat(np.cumsum(nops) - nops, nops)
+    idle = np.minimum(np.repeat(gap, nops) - nth * MAX_NOP, MAX_NOP)
+    where = np.repeat(first, nops) + nth
+    words[where, 0] = LPU.by_name["nop"].code | idle << _NOP.lo
+    at = first + nops
+    words[at, 0] = rows["low"]
+    words[at, 1] = rows["high"] | (rows["value"] & rows["mask"]).astype(np.uint64)
+    words[at[repeats] + 1] = rows["repeat"][repeats]
+    return words, first, at
+
+
+def expectations(placements: Sequence[Placement], words: Words) -> Expectations:
     """For every stream operand of every word: which words may have produced it, per stream."""
-    expects = {}
-    memo: dict[tuple[int, int], tuple[tuple[Producer, ...], ...]] = {}
-    for item in placed:
-        queue, indices = words[id(item.op)]
-        for operand, value in item.op.inputs.items():
-            if not isinstance(value, Value) or _chained(value, item.op):
-                continue
-            name, _, part = operand.partition("+")
-            key = (id(value), int(part or -1))
-            if key not in memo:
-                parts = [value.parts[int(part)]] if part else value.parts
-                memo[key] = tuple(
-                    tuple((words[id(op)][0], w) for op, _ in runs for w in words[id(op)][1])
-                    for runs in parts
-                )
-            for word in indices:
-                expects[queue, word, name] = memo[key]
+    expects: dict[tuple[str, int, str], tuple[tuple[Producer, ...], ...]] = {}
+    for i, placement in enumerate(placements):
+        number = {op: j for j, op in enumerate(placement.fragment.ops)}
+        queues = placement.queues
+        memo: dict[tuple[Value, str], tuple[tuple[Producer, ...], ...]] = {}
+        for j, op in enumerate(placement.fragment.ops):
+            for operand, value in op.inputs.items():
+                if not isinstance(value, Value) or chains(value, op):
+                    continue
+                name, _, part = operand.partition("+")
+                if (value, part) not in memo:
+                    parts = [value.parts[int(part)]] if part else value.parts
+                    memo[value, part] = tuple(
+                        tuple(
+                            (queues[number[source]], word)
+                            for source, _ in runs for word in words.of(i, number[source])
+                        ) for runs in parts
+                    )  # fmt: skip
+                for word in words.of(i, j):
+                    expects[queues[j], word, name] = memo[value, part]
     return expects

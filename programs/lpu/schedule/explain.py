@@ -18,9 +18,9 @@ def gantt(schedule: Schedule, width: int, limit: int) -> str:
     busy: dict[str, list[int]] = defaultdict(lambda: [0] * (-(-total // per)))
     queues: dict[str, set[str]] = defaultdict(set)
     for placement in schedule.placements:
-        for op in placement.fragment.ops:
-            unit = _unit(op.queue)
-            queues[unit].add(op.queue)
+        for op, queue in zip(placement.fragment.ops, placement.queues, strict=True):
+            unit = _unit(queue)
+            queues[unit].add(queue)
             mask, start = op.mask(), placement.time(op)
             for column in range(start // per, (start + mask.bit_length() - 1) // per + 1):
                 shift = column * per - start

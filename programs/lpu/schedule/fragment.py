@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emulator.lpu.chip import LpuChip
 from isa.lpu import LPU
 from isa.table import BYTES_OF
-from programs.lpu.schedule.memory import Block
+from programs.lpu.schedule.memory import Block, Times
+
+if TYPE_CHECKING:
+    from programs.lpu.schedule.pattern import Pattern
 
 
 class ScheduleError(ValueError):
@@ -72,7 +75,6 @@ class Op:
     block: Block | None = None
     indices: tuple[tuple[int, int, int, int], ...] = ()  # per burst: first index, step, step2, -
     time: int | None = None  # relative cycle of the first issue, by solve()
-    queue: str = ""  # chosen by place()
     output: Value | None = None
     part: int = 0  # the stream of `output` that it drives (reads: one; others: from the first on)
 
@@ -100,7 +102,6 @@ class Value:
     consumers: list[tuple[Op, str, int]] = field(default_factory=list)  # op, operand, delay
     diagonal: int | None = None
     direction: str = ""
-    stream: int = -1  # chosen by place()
     group: tuple[int, ...] | None = None  # streams allowed; None: any aligned one
 
     @property
@@ -135,6 +136,22 @@ class Fragment:
         self.ops: list[Op] = []
         self.values: list[Value] = []
         self.ties: list[tuple[Op, Op, int]] = []
+        self.template = self  # whose operations it shares
+        self.pattern: Pattern | None = None  # of a template: its claims, once it was placed
+        self.firsts: Mapping[Times, int] = {}  # vectors that say where in memory it is
+        self.moves: Mapping[Times, int] = {}  # how far that is from where the template is
+
+    @property
+    def empty(self) -> bool:
+        return not self.ops
+
+    def like(self, label: str, firsts: Mapping[Times, int]) -> Fragment:
+        """The same operations elsewhere in memory; see `Schedule.alike`."""
+        moved = Fragment(self.chip, label)
+        moved.template, moved.firsts = self, firsts
+        moved.ops, moved.values, moved.ties = self.ops, self.values, self.ties
+        moved.moves = {times: first - self.firsts[times] for times, first in firsts.items()}
+        return moved
 
     # ---- memory ----------------------------------------------------------------------------
 
@@ -441,7 +458,7 @@ class Fragment:
             for source in sources:
                 if op.column != source:
                     wants.add("e" if op.column > source else "w")
-                elif not _chains(value, op):
+                elif not chains(value, op):
                     raise ScheduleError(
                         f"{self.label}: {op.name} sits at column {source} where {value.label} is"
                         " driven; the first reader is the next column"
@@ -512,7 +529,8 @@ def _flags(start: bool, emit: bool) -> dict[str, bool]:
     return ({"start": True} if start else {}) | ({"emit": True} if emit else {})
 
 
-def _chains(value: Value, op: Op) -> bool:
+def chains(value: Value, op: Op) -> bool:
+    """Whether a value goes from ALU to ALU rather than on a stream."""
     producer = value.parts[0][0][0]
     return producer.queues[0].startswith("vxm.") and op.queues[0].startswith("vxm.")
 

@@ -24,40 +24,65 @@ Touched = Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]  # (vectors, cyc
 class Times:
     """When each vector of a block is there and when it was last read.
 
-    Most blocks are inputs and never written: nothing is worked out for a block until it is.
+    Most blocks are inputs and never written, or results and never read: nothing is worked out
+    before it is asked for.
     """
 
     def __init__(self, count: int) -> None:
-        self._count = count
-        self._reads: list[tuple[Callable[[], Touched], int]] = []
-        self._last_read: NDArray[np.int64] | None = None
-        self.ready: NDArray[np.int64] | None = None  # first cycle in which a read may issue
+        self._reads = _Record(count)
+        self._writes = _Record(count)
+
+    @property
+    def ready(self) -> NDArray[np.int64] | None:
+        """First cycle in which a read of each vector may issue (None: there from the start)."""
+        return self._writes.latest()
 
     @property
     def last_read(self) -> NDArray[np.int64] | None:
         """Cycle of the last read of every vector (None: never read)."""
-        if self._reads:
-            self._last_read = self._blank() if self._last_read is None else self._last_read
-            for touched, first in self._reads:
-                _latest(self._last_read, touched(), first)
-            self._reads.clear()
-        return self._last_read
+        return self._reads.latest()
+
+    @property
+    def written(self) -> bool:
+        """Whether the program writes the block."""
+        return self._writes.any
+
+    @property
+    def read_before(self) -> bool:
+        """Whether the program has read the block."""
+        return self._reads.any
 
     def read(self, touched: Callable[[], Touched], first: int) -> None:
-        self._reads.append((touched, first))
+        self._reads.add(touched, first)
 
-    def write(self, touched: Touched, first: int) -> None:
-        self.ready = self._blank() if self.ready is None else self.ready
+    def write(self, touched: Callable[[], Touched], first: int) -> None:
         # The byte planes of a block share the record; the latest counts.
-        _latest(self.ready, touched, first)
-
-    def _blank(self) -> NDArray[np.int64]:
-        return np.full(self._count, NEVER, np.int64)
+        self._writes.add(touched, first)
 
 
-def _latest(known: NDArray[np.int64], touched: Touched, first: int) -> None:
-    for where, when in touched:
-        known[where] = np.maximum(known[where], when + first)
+class _Record:
+    """The latest cycle of each vector."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._known: NDArray[np.int64] | None = None
+        self._new: list[tuple[Callable[[], Touched], int]] = []
+        self.any = False
+
+    def add(self, touched: Callable[[], Touched], first: int) -> None:
+        self._new.append((touched, first))
+        self.any = True
+
+    def latest(self) -> NDArray[np.int64] | None:
+        if self._new:
+            if self._known is None:
+                self._known = np.full(self._count, NEVER, np.int64)
+            known = self._known
+            for touched, first in self._new:
+                for where, when in touched():
+                    known[where] = np.maximum(known[where], when + first)
+            self._new.clear()
+        return self._known
 
 
 class Block:

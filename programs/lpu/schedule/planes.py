@@ -54,8 +54,9 @@ class Planes:
     def install(self, plane: int, after: int = 0) -> Placement:
         """Place the ``iw`` that makes the loaded weights active after the last product."""
         state = self._state[plane]
-        fragment = self._schedule.fragment(f"install weights, plane {plane}")
-        op = fragment.install(plane)
+        label = f"install weights, plane {plane}"
+        fragment = self._schedule.alike(label, label, [])
+        op = fragment.install(plane) if fragment.empty else fragment.ops[0]
         late = "weights loaded" if state.loaded >= state.last_mm else "last product of old weights"
         placement = self._schedule.place(fragment, max(state.loaded, state.last_mm, after), late)
         state.installed = placement.time(op)

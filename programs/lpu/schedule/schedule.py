@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,37 +13,43 @@ from numpy.typing import NDArray
 from emulator.lpu.chip import LpuChip
 from isa.program import Program, Tensor
 from programs.lpu.schedule import emit
+from programs.lpu.schedule._table import NO_ROOM
 from programs.lpu.schedule.explain import gantt
 from programs.lpu.schedule.fragment import Fragment, Op, ScheduleError, Value
+from programs.lpu.schedule.memory import Block
+from programs.lpu.schedule.pattern import Pattern
 from programs.lpu.schedule.planes import Planes
-from programs.lpu.schedule.reservations import (
-    ORIGIN,
-    Blocked,
-    Claim,
-    Hit,
-    Key,
-    Reservations,
-    describe,
-)
-
-RUNNING = ("runmax", "runsum")
+from programs.lpu.schedule.reservations import Reservations
 
 
 @dataclass(frozen=True)
+class Blocked:
+    """Why a fragment could not start a cycle earlier: the resource and who held it."""
+
+    what: str
+    holder: str
+
+    def __str__(self) -> str:
+        return f"{self.what} held by {self.holder}"
+
+
+@dataclass(frozen=True, eq=False)
 class Placement:
     """Where a fragment went and why not a cycle earlier.
 
     `start` is the cycle of its first issue, `end` the cycle after its last; `bound` names what set
-    the lower bound, `blocked` the reservation that blocked the last cycle tried (None: it started
-    at the bound).
+    the lower bound; `options` are the positions of the queues and streams it got among those that
+    its pattern left open.
     """
 
     fragment: Fragment
+    pattern: Pattern
     start: int
     end: int
     least: int
     bound: str
-    blocked: Blocked | None
+    options: tuple[int, ...]
+    why: Callable[[], Blocked] | None
 
     def time(self, op: Op) -> int:
         """Absolute cycle of an operation's first issue."""
@@ -54,14 +60,22 @@ class Placement:
         """Absolute cycle of an operation's last issue."""
         return self.time(op) + max(b.rel + b.length for b in op.bursts)
 
+    @property
+    def blocked(self) -> Blocked | None:
+        """The reservation that blocked the last cycle tried (None: it started at the bound)."""
+        return self.why() if self.why else None
 
-@dataclass(frozen=True)
-class Choice:
-    """Something a fragment needs one of: the options, what each claims, and how to take it."""
+    @property
+    def chosen(self) -> dict[Op | Value, str | int]:
+        """Queues and streams where there was a choice."""
+        choices = zip(self.pattern.choices, self.options, strict=True)
+        return {choice.of: choice.options[option] for choice, option in choices}
 
-    options: Sequence[Any]
-    claims: Callable[[Any], list[Claim]]
-    take: Callable[[Any], None]
+    @cached_property
+    def queues(self) -> list[str]:
+        """The queue of every operation."""
+        chosen = self.chosen
+        return [emit.queue_of(op, chosen) for op in self.fragment.ops]
 
 
 class Schedule:
@@ -71,11 +85,28 @@ class Schedule:
         self.chip = chip
         self.name = name
         self.placements: list[Placement] = []
-        self._reserved = Reservations()
+        self._reserved = Reservations(chip)
+        self._known: dict[Hashable, Fragment] = {}
         self.planes = Planes(self)
 
     def fragment(self, label: str) -> Fragment:
         return Fragment(self.chip, label)
+
+    def alike(self, key: Hashable, label: str, firsts: Sequence[tuple[Block, int]]) -> Fragment:
+        """A fragment that is like all others of the same `key`, except where in memory it is.
+
+        `firsts` are pairs of a block and a vector of it, in every fragment of the key the same
+        way into what the fragment reads or writes there; a block not named is touched in the same
+        vectors by all. The first fragment of a key is `empty`, to be filled; the others share its
+        operations, so that operands and claims are worked out once.
+        """
+        at = {block.times: first for block, first in firsts}
+        known = self._known.get((key, *at))
+        if known is not None:
+            return known.like(label, at)
+        f = self._known[key, *at] = Fragment(self.chip, label)
+        f.firsts = at
+        return f
 
     def place(
         self, fragment: Fragment, after: int = 0, why: str = "start",
@@ -87,170 +118,73 @@ class Schedule:
         cycle of their own, with the reason. Raises `ScheduleError` where operands
         cannot meet or the fragment needs more streams or ALUs than there are.
         """
-        fragment.solve()
-        least, bound = self._lower_bound(fragment, after, why)
+        pattern = self._pattern(fragment)
+        least, bound = self._lower_bound(fragment, pattern, after, why)
         for op, (cycle, reason) in (bounds or {}).items():
             assert op.time is not None
             if cycle - op.time > least:
                 least, bound = cycle - op.time, reason
-        fixed = list(self._fixed_claims(fragment))
-        choices = list(self._choices(fragment))
-        start, blocked = least, None
-        while True:
-            hit, chosen = self._try(fragment, fixed, choices, start)
-            if hit is None:
-                break
-            blocked = Blocked(hit.key, self._reserved.holder(hit.key, hit.at))
-            start += hit.step
-        for claim in fixed + chosen:
-            self._reserved.reserve(claim, start, fragment.label)
-        self._remember(fragment, start)
-        end = start + max(_span(op) for op in fragment.ops)
-        placement = Placement(fragment, start, end, least, bound, blocked)
+        start, options, blocker = self._reserved.table.place(pattern.demand, least)
+        if start == NO_ROOM:
+            raise ScheduleError(
+                f"{fragment.label}: needs more streams, ALUs or SXM ports in one cycle than"
+                f" {self.chip.name} has"
+            )
+        self._remember(fragment, pattern, start)
+        known = blocker and partial(self._blocked, len(self.placements), *blocker)
+        placement = Placement(
+            fragment, pattern, start, start + pattern.span, least, bound, options, known
+        )
         self.placements.append(placement)
         return placement
 
+    def _pattern(self, fragment: Fragment) -> Pattern:
+        template = fragment.template
+        if template.pattern is None:
+            template.solve()
+            template.pattern = Pattern(template, self.chip, self._reserved)
+        template.pattern.check(fragment.moves)
+        return template.pattern
+
+    def _blocked(self, before: int, resource: int, cycle: int) -> Blocked:
+        """The resource, and who of the first `before` placements holds it around a cycle."""
+        holder = "another fragment"
+        for placement in reversed(self.placements[:before]):
+            for taken, offset, length in placement.pattern.claims(placement.options):
+                if taken == resource and 0 <= cycle - placement.start - offset < length:
+                    return Blocked(self._reserved.describe(resource), placement.fragment.label)
+        return Blocked(self._reserved.describe(resource), holder)
+
     # ---- the first cycle that memory allows --------------------------------------------------
 
-    def _lower_bound(self, fragment: Fragment, after: int, why: str) -> tuple[int, str]:
+    def _lower_bound(
+        self, fragment: Fragment, pattern: Pattern, after: int, why: str
+    ) -> tuple[int, str]:
         least, bound = max(after, 0), why
+        if not pattern.waits():
+            return least, bound
         for op in fragment.ops:
             if op.block is None:
                 continue
-            assert op.time is not None
-            known = op.block.times.ready if op.name == "read" else op.block.times.last_read
+            times = op.block.times
+            known = times.ready if op.name == "read" else times.last_read
             if known is None:
                 continue
-            for where, when in _touched(op):
-                need = int((known[where] - when).max()) - op.time
+            assert op.time is not None
+            for where, when in _touched([op], fragment.moves.get(times, 0)):
+                need = int((known[where] - when).max())
                 if need > least:
                     what = "written" if op.name == "read" else "read by an earlier fragment"
                     least, bound = need, f"{op.block.slices[0]} {what}"
         return least, bound
 
-    def _remember(self, fragment: Fragment, start: int) -> None:
-        for op in fragment.ops:
-            if op.block is None:
-                continue
-            assert op.time is not None
-            first = start + op.time
-            if op.name == "read":
-                op.block.times.read(partial(_touched, op), first)
-            else:
-                op.block.times.write(_touched(op), first + op.latency + 1)
-
-    # ---- claims ------------------------------------------------------------------------------
-
-    def _fixed_claims(self, fragment: Fragment) -> Iterator[Claim]:
-        for op in fragment.ops:
-            assert op.time is not None
-            if len(op.queues) > 1:
-                continue
-            op.queue = op.queues[0]
-            yield Claim(("queue", op.queue), op.time, op.mask())
-            if op.block is not None:
-                slice_name = op.queue.split(".")[1]
-                port, other = ("read", "write") if op.name == "read" else ("write", "read")
-                yield Claim(
-                    ("bank", slice_name, op.block.bank, port), op.time, op.mask(),
-                    (("bank", slice_name, op.block.bank, other),), shared=True,
-                )  # fmt: skip
-            if op.name in ("mm", "lw", "lws"):
-                yield from self._pair_claims(op)
-
-    def _pair_claims(self, op: Op) -> Iterator[Claim]:
-        assert op.time is not None
-        mode = self.chip.mode(str(op.bursts[0].values["type"]))
-        _, plane, port = op.queue.split(".")
-        for other in range(1, mode.planes):
-            yield Claim(("queue", f"mxm.{int(plane) + other}.{port}"), op.time, op.mask())
-
-    def _stream_claims(self, value: Value, first: int, way: list[tuple[int, str]]) -> list[Claim]:
-        assert value.diagonal is not None
-        return [
-            Claim(("stream", value.direction, first + part, half), value.diagonal, value.mask)
-            for part, half in way
-        ]
-
-    def _way(self, value: Value) -> list[tuple[int, str]]:
-        """(stream of the group, half of the chip) for every half that the value crosses."""
-        middle, way = self.chip.vxm_column, []
-        everywhere = [op.column for op, operand, _ in value.consumers if "+" not in operand]
-        for part, runs in enumerate(value.parts):
-            if not runs:
-                continue
-            columns = [op.column for op, _ in runs] + everywhere
-            columns += [op.column for op, operand, _ in value.consumers if operand == f"a+{part}"]
-            if min(columns) < middle:
-                way.append((part, "w"))
-            if max(columns) > middle:
-                way.append((part, "e"))
-        return way
-
-    def _try(
-        self, fragment: Fragment, fixed: Sequence[Claim], choices: Sequence[Choice], start: int
-    ) -> tuple[Hit | None, list[Claim]]:
-        """(None, chosen claims) if the fragment fits at `start`, else (what blocks it, [])."""
-        extra: dict[Key, int] = {}
-        for claim in fixed:
-            hit = self._reserved.blocked_for(claim, start, extra)
-            if hit is not None:
-                if hit.step == 0:
-                    what = describe(hit.key)
-                    raise ScheduleError(f"{fragment.label}: two operations want {what} at once")
-                return hit, []
-            _add(extra, claim)
-        chosen: list[Claim] = []
-        for choice in choices:
-            best: Hit | None = None
-            for option in choice.options:
-                claims = choice.claims(option)
-                hits = [h for c in claims if (h := self._reserved.blocked_for(c, start, extra))]
-                if not hits:
-                    choice.take(option)
-                    for claim in claims:
-                        _add(extra, claim)
-                    chosen += claims
-                    break
-                worst = max(hits, key=lambda h: h.step)
-                if all(h.step for h in hits) and (best is None or worst.step < best.step):
-                    best = worst
-            else:
-                if best is None:
-                    raise ScheduleError(
-                        f"{fragment.label}: needs more streams, ALUs or SXM ports in one cycle than"
-                        f" {self.chip.name} has"
-                    )
-                return best, []
-        return None, chosen
-
-    def _choices(self, fragment: Fragment) -> Iterator[Choice]:
-        """Every free choice (queue of an op, streams of a value), options in order of taste."""
-        free = [op for op in fragment.ops if len(op.queues) > 1]
-        # Those with fewer candidates (large ALUs) choose first.
-        for op in sorted(free, key=lambda o: len(o.queues)):
-            claims = cache(partial(self._queue_claims, op))
-            yield Choice(op.queues, claims, partial(setattr, op, "queue"))
-        for value in sorted(fragment.values, key=lambda v: -v.width):
-            if value.direction == "":
-                continue
-            firsts = value.group or tuple(range(32 - value.align, -1, -value.align))
-            claims = cache(partial(self._stream_claims, value, way=self._way(value)))
-            yield Choice(firsts, claims, partial(setattr, value, "stream"))
-
-    @staticmethod
-    def _queue_claims(op: Op, queue: str) -> list[Claim]:
-        """An ALU or SXM port in use, and the cycles in which an ALU delivers."""
-        assert op.time is not None
-        mask = op.mask()
-        if op.name in RUNNING:  # the running value occupies its ALU from start to emit
-            mask = (1 << mask.bit_length()) - 1
-        claims = [Claim(("queue", queue), op.time, mask)]
-        if queue.startswith("vxm.") and op.output is not None:
-            # One result per ALU and cycle, also where latencies differ.
-            delay = op.output.parts[0][0][1]
-            claims.append(Claim(("result", queue), op.time + op.latency - delay, op.output.mask))
-        return claims
+    def _remember(self, fragment: Fragment, pattern: Pattern, start: int) -> None:
+        for times, ops in pattern.reads.items():
+            times.read(partial(_touched, ops, fragment.moves.get(times, 0)), start)
+        for times, ops in pattern.writes.items():
+            # All of a block's writes have one latency.
+            first = start + ops[0].latency + 1
+            times.write(partial(_touched, ops, fragment.moves.get(times, 0)), first)
 
     # ---- the program -------------------------------------------------------------------------
 
@@ -261,18 +195,13 @@ class Schedule:
 
     def program(self, tensors: Sequence[Tensor], meta: Mapping[str, Any] | None = None) -> Program:
         """Everything placed so far as a Program, with every operand's expected producer."""
-        placed = [
-            emit.Placed(op, placement.time(op), emit.operand_fields(op))
-            for placement in self.placements
-            for op in placement.fragment.ops
-        ]
-        sections, words = emit.sections(placed)
+        words = emit.Words(self.placements)
         return Program(
             isa="lpu",
             chip=self.chip.name,
-            sections=tuple(sections),
+            sections=tuple(words.sections),
             tensors=tuple(tensors),
-            expects=emit.expectations(placed, words),
+            expects=emit.expectations(self.placements, words),
             meta=dict(meta or {}),
         )
 
@@ -281,20 +210,13 @@ class Schedule:
         return gantt(self, width, limit)
 
 
-def _add(extra: dict[Key, int], claim: Claim) -> None:
-    extra[claim.key] = extra.get(claim.key, 0) | claim.mask << (claim.offset + ORIGIN)
-
-
-def _span(op: Op) -> int:
-    assert op.time is not None
-    return op.time + max(b.rel + b.length for b in op.bursts) + op.hold
-
-
-def _touched(op: Op) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """(vectors of the block, cycles after the op's first issue) of every burst."""
-    for burst, (first, step, step2, _) in zip(op.bursts, op.indices, strict=True):
-        i, j = np.arange(burst.n), np.arange(burst.n2)[:, None]
-        yield (
-            (first + i * step + j * step2).ravel(),
-            (burst.rel + i * burst.d + j * burst.d2).ravel(),
-        )
+def _touched(ops: Sequence[Op], move: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """(vectors of the block, cycles after the fragment's first) of every burst."""
+    for op in ops:
+        assert op.time is not None
+        for burst, (first, step, step2, _) in zip(op.bursts, op.indices, strict=True):
+            i, j = np.arange(burst.n), np.arange(burst.n2)[:, None]
+            yield (
+                (move + first + i * step + j * step2).ravel(),
+                (op.time + burst.rel + i * burst.d + j * burst.d2).ravel(),
+            )

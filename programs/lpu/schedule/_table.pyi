@@ -1,0 +1,25 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLAIM: np.dtype[Any]
+NO_ROOM: int
+
+class Demand:
+    def __init__(
+        self,
+        claims: NDArray[Any],
+        words: NDArray[np.uint64],
+        fixed: int,
+        firsts: NDArray[np.int64],
+        parts: NDArray[np.int64],
+        shifts: NDArray[np.int64],
+        rivals: NDArray[np.int64],
+    ) -> None: ...
+
+class Table:
+    def __init__(self, count: int, origin: int) -> None: ...
+    def place(
+        self, demand: Demand, start: int
+    ) -> tuple[int, tuple[int, ...], tuple[int, int] | None]: ...
