@@ -10,7 +10,7 @@ def main(sdist: str, wheel: str) -> None:
     tree = Path(__file__).resolve().parent.parent
     sources = {
         p.relative_to(tree).as_posix()
-        for house in ("isa", "emulator")
+        for house in ("isa", "emulator", "programs")
         for p in tree.glob(f"{house}/**/*.pyx")
     }
     data = {

@@ -169,3 +169,43 @@ def test_random_fragments_never_collide(jobs):
     zero = np.zeros((16, 32), np.uint32)
     result = Machine(TINY).run(schedule.program(full), {"a": zero, "b": zero})
     assert not result.hazards
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(1, 8), st.booleans()), min_size=1,
+                max_size=12))  # fmt: skip
+def test_like_fragments_make_the_same_program(jobs):
+    """Sharing operations with an earlier fragment changes nothing, not even what is explained."""
+
+    def built(share):
+        arena = Arena(TINY)
+        x = arena.block(quad("w"), 0, 16, "x")
+        out = [arena.block(quad("e"), bank, 16, "y") for bank in (0, 1)]
+        schedule = Schedule(TINY, "alike")
+        for first, n, again in jobs:
+            y, label = out[again], f"{first} {n}"
+            at = [(x, first), (y, first)]
+            f = schedule.alike((n, again), label, at) if share else schedule.fragment(label)
+            if f.empty:
+                f.write(f.vxm("mul.fp32", f.read(x, first, n), 0.5), y, first)
+            schedule.place(f)
+            back = [(y, first), (x, first)]
+            f = schedule.alike(n, label, back) if share else schedule.fragment(label)
+            if f.empty:
+                f.write(f.vxm("neg.fp32", f.read(y, first, n)), x, first)
+            schedule.place(f)
+        return schedule.program([tensor("x", "in", x, 16)]), schedule.explain()
+
+    assert built(True) == built(False)
+
+
+def test_a_like_fragment_stays_in_its_blocks(sides):
+    x, y = sides
+    schedule = Schedule(TINY, "beyond")
+    for first in (0, 4):
+        f = schedule.alike("scale", "scale", [(x, first), (y, first)])
+        if f.empty:
+            f.write(f.vxm("mul.fp32", f.read(x, 0, 4), 0.5), y, 0)
+        schedule.place(f)
+    with pytest.raises(IndexError, match="vector 9 of a block of 8"):
+        schedule.place(schedule.alike("scale", "scale", [(x, 6), (y, 6)]))
