@@ -44,26 +44,18 @@ def sxm(
     c: Bytes,
     out: Bytes,
 ) -> None: ...
-def gather(codes: Bytes, width: int, sram: Bytes, table: NDArray[np.int64]) -> None: ...
-def decode(type_: int, codes: Bytes, out: NDArray[np.float64]) -> None: ...
-def decode_scales(codes: Bytes, out: NDArray[np.float64]) -> None: ...
-def decode_int8(codes: Bytes, out: NDArray[np.float32]) -> None: ...
-def sums_are_exact(type_: int, k: int) -> bool: ...
-def finite(x: NDArray[np.float64]) -> bool: ...
-def add_integers(
-    sums: NDArray[np.float32],
-    acc: NDArray[np.int32],
-    row: int,
-    stride: int,
-    start: bool,
-    out: NDArray[np.int32] | None,
-) -> None: ...
-def add_floats(
-    sums: NDArray[np.float32],
-    acc: NDArray[np.float32],
-    row: int,
-    stride: int,
-    start: bool,
-    out: NDArray[np.float32] | None,
-) -> None: ...
-def round_sums(x: NDArray[np.float64], out: NDArray[np.float32]) -> None: ...
+
+class Multiplier:
+    def multiply(
+        self,
+        type_: int,
+        depth: int,
+        columns: int,
+        x: Bytes,
+        x_scales: Bytes | None,
+        weights: Bytes,
+        table: NDArray[np.int64] | None,
+        weight_scales: Bytes | None,
+        acc: NDArray[np.int32],
+        start: bool,
+    ) -> None: ...

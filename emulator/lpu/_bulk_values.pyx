@@ -9,8 +9,9 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from emulator.numerics._core cimport (
-    NEAREST_EVEN, canonical_nan, decode_to_f32, decode_to_f64, encode_from_f32,
-    encode_from_f64_rounded, exact_k, f64_to_f32, sat_add_i32, vec_exp2, vec_rsqrt, vec_tanh,
+    NEAREST_EVEN, ProductScratch, canonical_nan, code_bytes, decode_to_f32, decode_to_f64,
+    encode_from_f32, encode_from_f64_rounded, free_scratch, multiply_rows, vec_exp2, vec_rsqrt,
+    vec_tanh,
 )
 
 import numpy as np
@@ -33,22 +34,13 @@ cdef extern from *:
         else if (out_width == 1 && in_width == 2) for (int i = 0; i < n; i++) out[i] = in[2 * i];
         else for (int i = 0; i < n; i++) out[i * out_width] = in[i * in_width];
     }
-    PRESIL_CLONES static int row_finite(const double *x, int n) {
-        double sum = 0;
-        for (int i = 0; i < n; i++) sum += x[i] * 0;
-        return sum == 0;
-    }
-    PRESIL_CLONES static void whole_numbers(int32_t *restrict out, const float *restrict x, int n) {
-        for (int i = 0; i < n; i++) out[i] = (int32_t)x[i];
-    }
-    PRESIL_CLONES static void decode_i8(float *restrict out, const int8_t *restrict x, int n) {
-        for (int i = 0; i < n; i++) out[i] = (float)x[i];
+    /* -0 becomes +0. */
+    PRESIL_CLONES static void add_nothing(float *x, int n) {
+        for (int i = 0; i < n; i++) x[i] += 0.0f;
     }
     """
     void move_plane(uint8_t*, int, const uint8_t*, int, int) noexcept nogil
-    int row_finite(const double*, int) noexcept nogil
-    void whole_numbers(int32_t*, const float*, int) noexcept nogil
-    void decode_i8(float*, const int8_t*, int) noexcept nogil
+    void add_nothing(float*, int) noexcept nogil
 
 
 # The rows of an operand.
@@ -203,123 +195,4 @@ def sxm(int code, int64_t amount, int64_t stride, bint wrap, int block, const ui
 
 # ---- matrix unit ---------------------------------------------------------------------------------
 
-
-def gather(uint8_t[:, ::1] codes, int width, const uint8_t[:, ::1] sram, const int64_t[:, ::1] table):
-    """Weights from SRAM. A row of `table`: the first row of codes and the distance of the next, the
-    byte of their elements, the first word and the distance of the next, how many."""
-    cdef int lanes = <int> (codes.shape[1] // width)
-    cdef int64_t i, k
-    with nogil:
-        for k in range(table.shape[0]):
-            for i in range(table[k, 5]):
-                if width == 1:
-                    memcpy(&codes[table[k, 0] + i * table[k, 1], 0],
-                           &sram[table[k, 3] + i * table[k, 4], 0], lanes)
-                else:
-                    move_plane(&codes[table[k, 0] + i * table[k, 1], table[k, 2]], width,
-                               &sram[table[k, 3] + i * table[k, 4], 0], 1, lanes)
-
-
-def decode(int type_, const uint8_t[:, :] codes, double[:, ::1] out):
-    """Elements of a matrix type (scales apart) as float64; rows of out may be shorter."""
-    cdef int64_t i
-    with nogil:
-        for i in range(out.shape[0]):
-            decode_to_f64(TYPE_FORMAT[type_], &codes[i, 0], &out[i, 0], out.shape[1])
-
-
-def decode_scales(const uint8_t[:, :] codes, double[:, ::1] out):
-    """e8m0 codes as float64."""
-    cdef int64_t i
-    with nogil:
-        for i in range(out.shape[0]):
-            decode_to_f64(FMT_SCALE, &codes[i, 0], &out[i, 0], out.shape[1])
-
-
-def decode_int8(const uint8_t[:, :] codes, float[:, ::1] out):
-    cdef int64_t i
-    with nogil:
-        for i in range(out.shape[0]):
-            decode_i8(&out[i, 0], <const int8_t*> &codes[i, 0], <int> out.shape[1])
-
-
-def sums_are_exact(int type_, int64_t k):
-    """Whether float64 sums of k products of this type are exact in any order."""
-    return type_ != TYPE_MXFP8 and type_ != TYPE_MXFP4 and k <= exact_k(
-        TYPE_FORMAT[type_], TYPE_FORMAT[type_])
-
-
-def finite(const double[:, ::1] x):
-    """Whether no element is infinite or NaN."""
-    cdef int64_t i
-    cdef int good = 1
-    with nogil:
-        for i in range(x.shape[0]):
-            good &= row_finite(&x[i, 0], <int> x.shape[1])
-    return bool(good)
-
-
-def add_integers(const float[:, ::1] sums, int32_t[:, ::1] acc, int64_t row, int64_t stride,
-                 bint start, int32_t[:, ::1] out):
-    """Exact integer sums of a pass start or are added to accumulator rows, saturating; lanes beyond
-    the sums get 0. out: the rows afterwards, None = not wanted."""
-    cdef int n = <int> sums.shape[1], lanes = <int> acc.shape[1]
-    cdef int64_t i
-    cdef int32_t* to
-    cdef int32_t* one = <int32_t*> malloc(4 * lanes)
-    if one == NULL:
-        raise MemoryError
-    with nogil:
-        for i in range(sums.shape[0]):
-            to = &acc[row + i * stride, 0]
-            if start:
-                whole_numbers(to, &sums[i, 0], n)
-                memset(to + n, 0, 4 * (lanes - n))
-            else:
-                whole_numbers(one, &sums[i, 0], n)
-                sat_add_i32(to, one, n)
-            if out is not None:
-                memcpy(&out[i, 0], to, 4 * lanes)
-    free(one)
-
-
-def add_floats(const float[:, ::1] sums, float[:, ::1] acc, int64_t row, int64_t stride,
-               bint start, float[:, ::1] out):
-    """The same in float32: one rounding, canonical NaNs. Lanes beyond the sums add +0."""
-    cdef int n = <int> sums.shape[1], lanes = <int> acc.shape[1]
-    cdef int64_t i
-    cdef float* to
-    cdef float* one = <float*> malloc(8 * lanes)
-    cdef float* before = one + lanes
-    if one == NULL:
-        raise MemoryError
-    memset(one, 0, 4 * lanes)
-    with nogil:
-        for i in range(sums.shape[0]):
-            to = &acc[row + i * stride, 0]
-            if start:
-                memcpy(to, &sums[i, 0], 4 * n)
-                memset(to + n, 0, 4 * (lanes - n))
-            else:
-                memcpy(one, &sums[i, 0], 4 * n)
-                memcpy(before, to, 4 * lanes)
-                lanes_sum(1, <uint32_t*> to, <const uint32_t*> before, <const uint32_t*> one, lanes)
-            if out is not None:
-                memcpy(&out[i, 0], to, 4 * lanes)
-    free(one)
-
-
-def round_sums(const double[:, ::1] x, float[:, ::1] out):
-    """Exact float64 sums rounded to float32, a zero sum as +0, NaNs canonical."""
-    cdef int64_t i
-    cdef int k, n = <int> x.shape[1]
-    cdef double* row = <double*> malloc(8 * n + 8)
-    if row == NULL:
-        raise MemoryError
-    with nogil:
-        for i in range(x.shape[0]):
-            for k in range(n):
-                row[k] = x[i, k] + 0.0
-            f64_to_f32(row, &out[i, 0], n)
-            canonical_nan(&out[i, 0], n)
-    free(row)
+include "_bulk_passes.pxi"

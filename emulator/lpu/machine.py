@@ -7,9 +7,9 @@
     results = [loaded({"a": a, "b": codes_b}) for a in many]
 
 Two engines give the same bits, cycles and accounts. The *step* engine (`_engine.pyx`) walks time
-and is the definition. The *bulk* engine (`_bulk.pyx`, `flow.py`) resolves whole bursts once and
-computes values as arrays; a program in which it finds any fault, or whose bursts feed themselves,
-is the step engine's, which has the messages.
+and is the definition. The *bulk* engine (`_bulk.pyx`, `flow.py`, `values.py`) resolves whole bursts
+once and computes values as arrays; a program in which it finds any fault, or whose bursts feed
+themselves, is the step engine's, which has the messages.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator import layout
-from emulator.lpu import accounts, hazards, prepare
+from emulator.lpu import accounts, hazards, prepare, values
 from emulator.lpu._bulk import Bulk
 from emulator.lpu._engine import Engine
 from emulator.lpu.chip import LpuChip
@@ -109,11 +109,11 @@ class Loaded:
             raise ValueError(f"hazards are {' or '.join(POLICIES)}, not '{hazards}'")
         mxm = self.prepared.chip.mxm
         chosen = choose(accumulate, mxm.accumulate, mxm.accumulate_int)
-        values = mode == "full" or self.prepared.addresses_are_data
-        sums = PlaneSums(chosen, self.prepared.chip.lanes) if chosen and values else None
+        computes = mode == "full" or self.prepared.addresses_are_data
+        sums = PlaneSums(chosen, self.prepared.chip.lanes) if chosen and computes else None
         if self.engine == "bulk" and sums is None and self.timed is not None:
             return self._bulk(self.timed, tensors or {}, mode)
-        return self._step(tensors or {}, mode, values, hazards == "warn", sums)
+        return self._step(tensors or {}, mode, computes, hazards == "warn", sums)
 
     # ---- bulk --------------------------------------------------------------------------------
 
@@ -136,18 +136,18 @@ class Loaded:
         if mode == "timing":
             return timed.result
         sram = self._filled(tensors)
-        timed.flow.run(sram)
+        values.run(timed.flow, sram)
         return replace(timed.result, mode=mode, outputs=self.plan.outputs(sram))
 
     # ---- step --------------------------------------------------------------------------------
 
     def _step(
-        self, tensors: Tensors, mode: str, values: bool, warn: bool, sums: PlaneSums | None
+        self, tensors: Tensors, mode: str, computes: bool, warn: bool, sums: PlaneSums | None
     ) -> Result:
         chip, prepared, plan = self.prepared.chip, self.prepared, self.plan
         written, writer = self._written(), np.zeros(self.words, np.int32)
-        sram = self._filled(tensors) if values else np.zeros((1, chip.lanes), np.uint8)
-        engine = Engine(prepared, sram, written, writer, values, warn, sums)
+        sram = self._filled(tensors) if computes else np.zeros((1, chip.lanes), np.uint8)
+        engine = Engine(prepared, sram, written, writer, computes, warn, sums)
         engine.run()
         found = hazards.Writer(prepared).hazards(engine.hazards())
         if warn or all(h.severity == "warning" for h in found):

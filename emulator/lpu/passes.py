@@ -1,37 +1,32 @@
-"""Weight passes as matrix products: the planes of a run of the bulk engine.
+"""Weight passes: which of them belong together, and who makes them.
 
-A pass is exact and rounded once, so it may come from any BLAS where its sums are provably exact:
-integers in float32, formats of few bits in float64; `emulator.numerics.products` proves or mends
-the rest. Passes are independent, only their additions are not: several host threads multiply, each
-with a BLAS of one thread, and every plane adds in its own order. Bits do not depend on how many.
+A pass is exact and rounded once, then added to its plane's accumulators (`emulator.numerics`). The
+passes from one that starts accumulators to the one that emits them are a *chain*. Where nobody sees
+the accumulators but the chain itself, it needs no state of the plane: it is made by any thread, at
+any time from when its operands are there until its rows are wanted, and adds into those. A chain of
+which all operands are words that never change is made ahead. Bits depend on none of that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-from emulator.lpu import _bulk_values as rows
+from emulator.host import host_threads
+from emulator.lpu._bulk_values import Multiplier
 from emulator.lpu.chip import LpuChip
-from emulator.numerics.products import Operand, exact_dot, right_operand
 from isa.lpu import TYPES
-from isa.table import BYTES_OF
 
 Bytes = NDArray[np.uint8]
-SCALE_BLOCK = 32  # lanes that share a block scale
-_INT8 = TYPES["int8"]
+Rows = NDArray[np.int32]
 _SCALED = {TYPES["mxfp8"], TYPES["mxfp4"]}
-_BYTES = {code: BYTES_OF[name] for name, code in TYPES.items()}
 _THREADS_PAY = 1 << 27  # multiply-adds of a program from which on threads are worth starting
-_WAITING = 32  # passes of a plane that may wait to be added
-_RECENT = 4  # planes often hold the same weights: how many decoded ones to compare with
+_AHEAD = 4  # chains that a thread may be ahead of whoever wants their rows
 
 
 def is_scaled(type_: int) -> bool:
@@ -39,160 +34,149 @@ def is_scaled(type_: int) -> bool:
     return type_ in _SCALED
 
 
-@dataclass(frozen=True)
-class Pass:
-    """One burst of ``mm``: vectors x [n, lanes * bytes] times the weights of segment `load`."""
+class Weights(NamedTuple):
+    """What an ``lw`` loads: codes [columns, depth elements], or SRAM and where in it they are."""
 
-    queue: int
+    columns: int
+    depth: int
+    codes: Bytes
+    table: NDArray[np.int64] | None
+
+
+class Pass(NamedTuple):
+    """One burst of ``mm``: vectors x [n, lanes * bytes] times weights."""
+
     type: int
-    load: int
-    load_scales: int
     x: Bytes
     scales: Bytes | None  # e8m0 codes [n, lanes] of x, block-scaled types
-    row: int  # accumulator row of the first, then by `stride`
+    weights: Weights
+    weight_scales: Bytes | None  # [blocks, lanes]
+    start: bool
+
+
+@dataclass(eq=False)
+class Chain:
+    """Passes that share accumulator rows, in their order."""
+
+    rows: tuple[int, int, int]  # the first, how many, their distance
+    passes: list[int] = field(default_factory=list)  # numbers of segments
+    emitted: bool = False  # by the last pass
+    private: bool = True  # nobody else sees the accumulators
+
+
+class Burst(NamedTuple):
+    """What chains depend on of a segment of ``mm``."""
+
+    number: int
+    queue: int
+    row: int
+    n: int
     stride: int
     start: bool
     emit: bool
 
 
-class Matrix:
-    """Decoded weights [output lanes, input lanes]: float32 for int8, else float64."""
-
-    def __init__(self, type_: int, codes: Bytes, scales: Bytes | None) -> None:
-        self.type, self.codes = type_, codes
-        shape = codes.shape[0], codes.shape[1] // _BYTES[type_]
-        self.values: NDArray[Any] = np.empty(shape, np.float32 if type_ == _INT8 else np.float64)
-        if type_ == _INT8:
-            rows.decode_int8(codes, self.values)
-        else:
-            rows.decode(type_, codes, self.values)
-        if scales is not None:
-            factors = np.empty(scales.shape)
-            rows.decode_scales(scales, factors)
-            spread = np.repeat(factors[:, : shape[0]].T, SCALE_BLOCK, axis=1)
-            self.values *= spread[:, : shape[1]]
-        self._right: Operand | None = None
-
-    @property
-    def right(self) -> Operand:
-        """As the right factor of products that need a proof."""
-        if self._right is None:
-            self._right = right_operand(self.values.T)
-        return self._right
+def find_chains(bursts: Iterable[Burst], acc_rows: int) -> list[Chain]:
+    """The private, emitted chains of all `bursts`, which come in the order of their planes."""
+    chains: list[Chain] = []
+    owners: dict[int, NDArray[np.int64]] = {}  # of a queue's accumulator rows
+    for burst in bursts:
+        owner = owners.setdefault(burst.queue, np.full(acc_rows, -1))
+        touched = np.arange(burst.n) * burst.stride + burst.row if burst.stride else [burst.row]
+        before, rows = owner[touched], (burst.row, burst.n, burst.stride)
+        last = int(before[0])
+        if burst.start or last < 0 or not _continues(chains[last], before == last, rows):
+            if not burst.start:
+                for seen in np.unique(before[before >= 0]).tolist():
+                    chains[seen].private = False
+            # Rows that follow each other in one accumulator are sums of their own, or none.
+            apart = burst.stride != 0 or burst.n == 1 or burst.emit
+            last = len(chains)
+            chains.append(Chain(rows, private=burst.start and apart))
+            owner[touched] = last
+        chains[last].passes.append(burst.number)
+        chains[last].emitted = burst.emit
+    return [chain for chain in chains if chain.private and chain.emitted]
 
 
-@cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
+def _continues(chain: Chain, same: NDArray[np.bool_], rows: tuple[int, int, int]) -> bool:
+    return (
+        chain.rows == rows
+        and not chain.emitted
+        and bool(same.all())
+        and (rows[1] == 1 or rows[2] != 0)
+    )
 
 
-def _threads() -> int:
-    """How many threads the BLAS was told to use."""
-    return max((pool.num_threads for pool in _controller().lib_controllers), default=1)
-
-
-class Passes:
-    """The planes of one run: weights by the segment that loaded them, and accumulators."""
+class Planes:
+    """Who makes the passes of one run: accumulators of planes, buffers, and host threads."""
 
     def __init__(self, chip: LpuChip, macs: int) -> None:
-        self._chip, self._macs = chip, macs
-        self._codes: dict[int, tuple[int, Bytes]] = {}
-        self._active: dict[int, tuple[tuple[int, int], Matrix]] = {}  # by queue
-        self._recent: list[Matrix] = []
-        self._sums: dict[int, NDArray[np.int32]] = {}
-        self._waiting: dict[int, list[tuple[Pass, Callable[[], NDArray[np.float32]]]]] = {}
-        self._pool: ThreadPoolExecutor | None = None
-        self._limit: Any = None
+        self._chip = chip
+        self._sums: dict[int, Rows] = {}  # by queue
+        self._idle: list[Multiplier] = []
+        threads = host_threads() if macs >= _THREADS_PAY else 1
+        self.ahead = threads * _AHEAD if threads > 1 else 0
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
-    def __enter__(self) -> Passes:
-        if self._macs >= _THREADS_PAY and _threads() > 1:
-            self._pool = ThreadPoolExecutor(_threads())
-            self._limit = _controller().limit(limits=1, user_api="blas")
+    def __enter__(self) -> Planes:
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
-            self._limit.restore_original_limits()
 
-    def load(self, number: int, type_: int, codes: Bytes) -> None:
-        """What segment `number`, an lw or lws, loads."""
-        self._codes[number] = type_, codes
+    def later(self, make: Callable[[], Bytes]) -> Bytes | Future[Bytes]:
+        """What `make` returns, or will have returned."""
+        return make() if self._pool is None else self._pool.submit(make)
 
-    def multiply(self, product: Pass) -> Bytes | None:
-        """Start a pass; with `emit` the rows [n, 4 * lanes] afterwards."""
-        matrix = self._matrix(product)
-        sums = _integer_sums if product.type == _INT8 else _float_sums
-        waiting = self._waiting.setdefault(product.queue, [])
-        if self._pool is None:
-            made = sums(product, matrix)
-            waiting.append((product, lambda: made))
-        else:
-            future: Future[NDArray[np.float32]] = self._pool.submit(sums, product, matrix)
-            waiting.append((product, future.result))
-        if not product.emit and len(waiting) < _WAITING:
-            return None
-        out = None
-        for earlier, result in waiting:
-            out = self._add(earlier, result())
-        waiting.clear()
-        return out
+    def chain(self, passes: Iterable[Pass]) -> Bytes:
+        """The rows [n, 4 * lanes] that a chain emits."""
+        multiplier = self._multiplier()
+        out: Rows | None = None
+        for one in passes:
+            if out is None:
+                out = np.empty((len(one.x), self._chip.lanes), np.int32)
+            _multiply(multiplier, one, out)
+        self._idle.append(multiplier)
+        assert out is not None
+        return out.view(np.uint8)
 
-    def _matrix(self, product: Pass) -> Matrix:
-        """The weights of a product, decoded when the first needs them."""
-        key = product.load, product.load_scales
-        active = self._active.get(product.queue)
-        if active is not None and active[0] == key:
-            return active[1]
-        type_, codes = self._codes.pop(product.load)
-        scales = self._codes.pop(product.load_scales)[1] if is_scaled(type_) else None
-        for matrix in self._recent:
-            same = scales is None and matrix.type == type_ and matrix.codes.shape == codes.shape
-            if same and np.array_equal(matrix.codes, codes):
-                break
-        else:
-            matrix = Matrix(type_, codes, scales)
-            if scales is None:
-                self._recent = [matrix, *self._recent[: _RECENT - 1]]
-        self._active[product.queue] = key, matrix
-        return matrix
-
-    def _add(self, product: Pass, sums: NDArray[np.float32]) -> Bytes | None:
-        lanes = self._chip.lanes
-        acc = self._sums.get(product.queue)
+    def add(self, queue: int, one: Pass, row: int, stride: int, emit: bool) -> Bytes | None:
+        """A pass into a plane's accumulators; with `emit` their rows [n, 4 * lanes] afterwards."""
+        lanes, n = self._chip.lanes, len(one.x)
+        acc = self._sums.get(queue)
         if acc is None:
-            acc = np.zeros((self._chip.mxm.acc_rows, lanes), np.int32)
-            self._sums[product.queue] = acc
-        out = np.empty((len(product.x), lanes), np.int32) if product.emit else None
-        if product.type == _INT8:
-            rows.add_integers(sums, acc, product.row, product.stride, product.start, out)
-        else:
-            floats = None if out is None else out.view(np.float32)
-            rows.add_floats(
-                sums, acc.view(np.float32), product.row, product.stride, product.start, floats
-            )
+            acc = self._sums[queue] = np.zeros((self._chip.mxm.acc_rows, lanes), np.int32)
+        multiplier = self._multiplier()
+        out = np.empty((n, lanes), np.int32) if emit else None
+        parts = [slice(0, n)] if stride else [slice(i, i + 1) for i in range(n)]
+        for part in parts:  # one after another where they share a row
+            at = row + np.arange(part.start, part.stop) * stride
+            sums = acc[at]
+            scales = None if one.scales is None else one.scales[part]
+            _multiply(multiplier, one._replace(x=one.x[part], scales=scales), sums)
+            acc[at] = sums
+            if out is not None:
+                out[part] = sums
+        self._idle.append(multiplier)
         return None if out is None else out.view(np.uint8)
 
-
-def _integer_sums(product: Pass, matrix: Matrix) -> NDArray[np.float32]:
-    """At most 1,024 products of at most 2^14, so at most 2^24: exact in float32."""
-    x = np.empty((len(product.x), matrix.values.shape[1]), np.float32)
-    rows.decode_int8(product.x, x)
-    sums: NDArray[np.float32] = x @ matrix.values.T
-    return sums
+    def _multiplier(self) -> Multiplier:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Multiplier()
 
 
-def _float_sums(product: Pass, matrix: Matrix) -> NDArray[np.float32]:
-    x = np.empty((len(product.x), matrix.values.shape[1]))
-    rows.decode(product.type, product.x, x)
-    if product.scales is not None:
-        scales = np.empty_like(x)
-        rows.decode_scales(product.scales, scales)
-        x *= scales
-    if rows.sums_are_exact(product.type, x.shape[1]):
-        sums = x @ matrix.values.T
-        if rows.finite(sums):
-            out = np.empty(sums.shape, np.float32)
-            rows.round_sums(sums, out)
-            return out
-    return exact_dot(x, matrix.right)
+def _multiply(multiplier: Multiplier, one: Pass, sums: Rows) -> None:
+    w = one.weights
+    multiplier.multiply(
+        one.type, w.depth, w.columns, one.x, one.scales, w.codes, w.table, one.weight_scales, sums,
+        one.start,
+    )  # fmt: skip
+
+
+def settled(rows: Any) -> Any:
+    """Rows, waited for if somebody is still making them."""
+    return rows.result() if isinstance(rows, Future) else rows

@@ -136,21 +136,28 @@ cdef Arithmetic arithmetic_of(
         int fmt, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, Py_ssize_t chunk, const uint8_t* a_scale,
         const uint8_t* b_scale) noexcept nogil:
     """The cheapest arithmetic whose sums are right."""
-    cdef double units = <double> min(chunk, K) * presil_formats[fmt].span * presil_formats[fmt].span
     cdef presil_scale_range rows, columns
     cdef Py_ssize_t blocks = (K + SCALE_BLOCK - 1) // SCALE_BLOCK
-    cdef int spread
-    cdef bint near = True
+    rows.low, rows.high, rows.spread = 127, 127, 0
+    columns = rows
     if a_scale != NULL:
         rows = presil_range_of(a_scale, M, blocks, blocks, 1, chunk // SCALE_BLOCK)
         columns = presil_range_of(b_scale, N, 1, blocks, N, chunk // SCALE_BLOCK)
-        spread = rows.spread + columns.spread
-        if spread > 64:
-            return CERTIFIED
-        units *= <double> (<uint64_t> 1 << (spread // 2)) * <double> (
-            <uint64_t> 1 << (spread - spread // 2))
-        near = (min(rows.low, columns.low) >= 127 - FLOAT_SCALES
-                and max(rows.high, columns.high) <= 127 + FLOAT_SCALES)
+    return scaled_arithmetic(fmt, min(chunk, K), rows, columns)
+
+
+cdef Arithmetic scaled_arithmetic(
+        int fmt, Py_ssize_t K, presil_scale_range rows, presil_scale_range columns) noexcept nogil:
+    """The same of K products whose scales are known."""
+    cdef double units = <double> K * presil_formats[fmt].span * presil_formats[fmt].span
+    cdef int spread = rows.spread + columns.spread
+    cdef bint near
+    if spread > 64:
+        return CERTIFIED
+    units *= <double> (<uint64_t> 1 << (spread // 2)) * <double> (
+        <uint64_t> 1 << (spread - spread // 2))
+    near = (min(rows.low, columns.low) >= 127 - FLOAT_SCALES
+            and max(rows.high, columns.high) <= 127 + FLOAT_SCALES)
     if units <= 16777216.0 and near:
         return IN_FLOAT
     return IN_DOUBLE if units <= 9007199254740992.0 else CERTIFIED
@@ -187,12 +194,14 @@ cdef bint add_chunks(
     cdef Py_ssize_t pitch_a = (K + 1) // 2 if packed else K * presil_formats[fmt].bytes
     cdef Py_ssize_t pitch_b = (N + 1) // 2 if packed else N * presil_formats[fmt].bytes
     cdef uint8_t* spare
+    if in_bytes(fmt, K, chunk):
+        return add_integer_chunks(w, fmt, packed, M, N, K, chunk, a, b, acc)
     if not (enough(&w.a, &w.a_bytes, M * K * size) and enough(&w.b, &w.b_bytes, columns * K * size)
             and enough(&w.row, &w.row_bytes, 2 * N * size + wide)):
         return False
     spare = <uint8_t*> w.row + 2 * N * size if packed else NULL
     memset(&t, 0, sizeof(t))
-    t.M, t.N, t.K, t.chunk = M, N, K, chunk
+    t.M, t.N, t.K, t.chunk, t.pitch = M, N, K, chunk, N
     t.a, t.b, t.acc, t.integer = w.a, w.b, acc, presil_formats[fmt].kind == 3
     if how == IN_FLOAT:
         presil_lay_rows_float(fmt, a, pitch_a, a_scale, M, K, spare, <float*> w.a)

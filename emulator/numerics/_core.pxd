@@ -146,6 +146,17 @@ both NULL. acc: float, each chunk's exact sum rounded once, then added in float3
 integer formats int32, saturating after each chunk. False: out of memory.
 """
 
+cdef bint multiply_rows(
+    ProductScratch* w, int fmt, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
+    const uint8_t* const* a, const uint8_t* const* a_scale, const uint8_t* const* b,
+    const uint8_t* const* b_scale, void* acc, Py_ssize_t pitch, bint start) noexcept nogil
+"""acc[M][pitch] += a b' of M rows a and N rows b of K codes each: one exact sum, rounded once.
+
+Rows may lie anywhere. a_scale: M rows of K e8m0 codes, one for each element; b_scale: K / 32 up rows
+of N, one for each block; or both NULL. acc as in add_chunks; `start`: = in place of +=, and what lies
+beyond N is left alone. False: out of memory.
+"""
+
 cdef void free_scratch(ProductScratch* w) noexcept nogil
 
 cdef void plain_matvec(

@@ -88,6 +88,16 @@ def add_saturating(acc: npt.NDArray[np.int32], x: npt.NDArray[np.int32]) -> None
 def kernel_names() -> list[str]: ...
 def use_kernel(level: int) -> None: ...
 def chunk_arithmetic(fmt: int, K: int, chunk: int) -> str: ...
+def multiply_by_rows(
+    fmt: int,
+    a: Bytes,
+    a_scale: Bytes | None,
+    b: Bytes,
+    b_scale: Bytes | None,
+    K: int,
+    acc: Bytes,
+    start: bool,
+) -> None: ...
 def multiply_chunks(
     fmt: int,
     packed: bool,

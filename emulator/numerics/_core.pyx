@@ -4,9 +4,9 @@ The parts are included below; the functions here are the Python edge. They take 
 the right dtype (the modules beside this one see to that) and release the GIL.
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 import numpy
 
@@ -20,6 +20,8 @@ include "_exact.pxi"
 include "_certify.pxi"
 include "_micro.pxi"
 include "_chunks.pxi"
+include "_integers.pxi"
+include "_rows.pxi"
 include "_blocks.pxi"
 
 

@@ -11,12 +11,13 @@ cdef extern from *:
     """
 #define PRESIL_MOST_ROWS 8
 
-/* Chunk by chunk of k: acc[M][N] += round(a[M][K] b[K][N]). */
+/* Chunk by chunk of k: acc[M][pitch] += round(a[M][K] b[K][N]); `start`: = for the first. */
 typedef struct {
-    ptrdiff_t M, N, K, chunk;
+    ptrdiff_t M, N, K, chunk, pitch;
     const void *a, *b;              /* rows; panels */
     void *acc;                      /* float, or int32_t if `integer`: saturating */
-    int integer;
+    int integer, start;
+    const int32_t *bias;            /* of every chunk and row [M], what its integer sums lack */
     /* Of every chunk: norm and grain of rows [M] and of padded columns. NULL: sums are exact. */
     const double *norm_a, *grain_a, *norm_b, *grain_b;
 } presil_product;
@@ -24,6 +25,11 @@ typedef struct {
 /* acc[0..n) += sums of one row of a panel. T is their type; float sums are exact. */
 #define PRESIL_SETTLE_INTEGERS(T)                                                                 \\
     int32_t *acc = (int32_t *)to;                                                                 \\
+    if (start) {                                                                                  \\
+        PRESIL_LANES                                                                              \\
+        for (ptrdiff_t j = 0; j < n; j++) acc[j] = (int32_t)sums[j];                              \\
+        return;                                                                                   \\
+    }                                                                                             \\
     PRESIL_LANES                                                                                  \\
     for (ptrdiff_t j = 0; j < n; j++) {                                                           \\
         double v = (double)sums[j] + (double)acc[j];                                              \\
@@ -31,36 +37,65 @@ typedef struct {
         acc[j] = (int32_t)presil_where64(v < -2147483648.0, -2147483648.0, v);                    \\
     }
 
+/* The same of float32 numbers, NaN canonical. A sum that starts an accumulator may be -0. */
+#define PRESIL_SETTLE_FLOATS(PART)                                                                \\
+    if (start) {                                                                                  \\
+        PRESIL_LANES                                                                              \\
+        for (ptrdiff_t j = 0; j < n; j++) {                                                       \\
+            float v = (PART);                                                                     \\
+            acc[j] = presil_f32(presil_pick(v == v, presil_bits32(v), PRESIL_NAN));               \\
+        }                                                                                         \\
+        return;                                                                                   \\
+    }                                                                                             \\
+    PRESIL_LANES                                                                                  \\
+    for (ptrdiff_t j = 0; j < n; j++) {                                                           \\
+        float v = acc[j] + (PART);                                                                \\
+        acc[j] = presil_f32(presil_pick(v == v, presil_bits32(v), PRESIL_NAN));                   \\
+    }
+
+PRESIL_INLINE void presil_settle_int32_t(
+    const presil_product *t, ptrdiff_t chunk, ptrdiff_t i, ptrdiff_t column, ptrdiff_t n,
+    const int32_t *sums, const int32_t *a, const int32_t *b, ptrdiff_t K, ptrdiff_t ldb, void *to) {
+    (void)column, (void)a, (void)b, (void)K, (void)ldb;
+    int start = t->start && !chunk;
+    uint32_t bias = (uint32_t)t->bias[chunk * t->M + i], *acc = (uint32_t *)to;
+    if (start) {
+        PRESIL_LANES
+        for (ptrdiff_t j = 0; j < n; j++) acc[j] = (uint32_t)sums[j] + bias;
+        return;
+    }
+    PRESIL_LANES
+    for (ptrdiff_t j = 0; j < n; j++) {
+        uint32_t x = acc[j], y = (uint32_t)sums[j] + bias, sum = x + y;
+        uint32_t over = 0u - (((x ^ sum) & (y ^ sum)) >> 31);
+        acc[j] = (sum & ~over) | ((0x7fffffffu + (x >> 31)) & over);
+    }
+}
+
 PRESIL_INLINE void presil_settle_float(
     const presil_product *t, ptrdiff_t chunk, ptrdiff_t i, ptrdiff_t column, ptrdiff_t n,
     const float *sums, const float *a, const float *b, ptrdiff_t K, ptrdiff_t ldb, void *to) {
-    (void)chunk, (void)i, (void)column, (void)a, (void)b, (void)K, (void)ldb;
+    (void)i, (void)column, (void)a, (void)b, (void)K, (void)ldb;
+    int start = t->start && !chunk;
     if (t->integer) {
         PRESIL_SETTLE_INTEGERS(float)
         return;
     }
     float *acc = (float *)to;
-    PRESIL_LANES
-    for (ptrdiff_t j = 0; j < n; j++) {
-        float v = acc[j] + sums[j];
-        acc[j] = presil_f32(presil_pick(v == v, presil_bits32(v), PRESIL_NAN));
-    }
+    PRESIL_SETTLE_FLOATS(sums[j])
 }
 
 PRESIL_INLINE void presil_settle_double(
     const presil_product *t, ptrdiff_t chunk, ptrdiff_t i, ptrdiff_t column, ptrdiff_t n,
     const double *sums, const double *a, const double *b, ptrdiff_t K, ptrdiff_t ldb, void *to) {
+    int start = t->start && !chunk;
     if (t->integer) {
         PRESIL_SETTLE_INTEGERS(double)
         return;
     }
     float *acc = (float *)to;
     if (!t->norm_a) {
-        PRESIL_LANES
-        for (ptrdiff_t j = 0; j < n; j++) {
-            float v = acc[j] + (float)sums[j];
-            acc[j] = presil_f32(presil_pick(v == v, presil_bits32(v), PRESIL_NAN));
-        }
+        PRESIL_SETTLE_FLOATS((float)sums[j])
         return;
     }
     ptrdiff_t columns = (t->N + ldb - 1) / ldb * ldb;
@@ -84,15 +119,14 @@ PRESIL_INLINE void presil_settle_double(
         int finite = norm_a <= PRESIL_MAX64 && norm[j] <= PRESIL_MAX64;
         part[j] = finite ? presil_exact_dot(b + j, ldb, a, 1, K) : presil_wide_dot(b + j, ldb, a, 1, K);
     }
-    PRESIL_LANES
-    for (ptrdiff_t j = 0; j < n; j++) {
-        float v = acc[j] + part[j];
-        acc[j] = presil_f32(presil_pick(v == v, presil_bits32(v), PRESIL_NAN));
-    }
+    PRESIL_SETTLE_FLOATS(part[j])
 }
 
+/* What a number of a row and a vector of a panel add. */
+#define PRESIL_MULTIPLY(V, c, w, x) (c) += (w) * (x)
+
 /* sums[r][W NV] = sum over k of a[r][k] b[k][.], for MR rows, in MR NV vectors of W. */
-#define PRESIL_MICRO(NAME, TARGET, T, V, W, MR, NV)                                               \\
+#define PRESIL_MICRO(NAME, TARGET, T, V, W, MR, NV, ADD)                                          \\
 TARGET __attribute__((noinline))                                                                  \\
 static void NAME(const T *const *a, const T *b, ptrdiff_t K, T *sums) {                           \\
     V c[MR][NV], w[NV];                                                                           \\
@@ -102,7 +136,7 @@ static void NAME(const T *const *a, const T *b, ptrdiff_t K, T *sums) {         
         _Pragma("GCC unroll 8") for (int j = 0; j < NV; j++) w[j] = *(const V *)(b + j * W);      \\
         _Pragma("GCC unroll 8") for (int i = 0; i < MR; i++) {                                    \\
             T x = a[i][k];                                                                        \\
-            _Pragma("GCC unroll 8") for (int j = 0; j < NV; j++) c[i][j] += w[j] * x;             \\
+            _Pragma("GCC unroll 8") for (int j = 0; j < NV; j++) ADD(V, c[i][j], w[j], x);        \\
         }                                                                                         \\
     }                                                                                             \\
     _Pragma("GCC unroll 8") for (int i = 0; i < MR; i++)                                          \\
@@ -127,7 +161,7 @@ TARGET static void NAME(const presil_product *t) {                              
                 }                                                                                 \\
                 MICRO(rows, b, K, sums);                                                          \\
                 for (ptrdiff_t r = 0; r < MR && i + r < t->M; r++) {                              \\
-                    void *to = (float *)t->acc + (i + r) * t->N + j;  /* int32 is as wide */      \\
+                    void *to = (float *)t->acc + (i + r) * t->pitch + j;  /* int32 is as wide */  \\
                     if (n == NR)                                                                  \\
                         presil_settle_##T(t, chunk, i + r, j, NR, sums + r * NR, rows[r], b, K,   \\
                                           NR, to);                                                \\
@@ -148,8 +182,8 @@ typedef double presil_2d __attribute__((vector_size(16), aligned(8)));
 #pragma GCC push_options
 #pragma GCC optimize ("fp-contract=fast")
 #endif
-PRESIL_MICRO(presil_micro_f, , float, presil_4f, 4, 4, 2)
-PRESIL_MICRO(presil_micro_d, , double, presil_2d, 2, 4, 2)
+PRESIL_MICRO(presil_micro_f, , float, presil_4f, 4, 4, 2, PRESIL_MULTIPLY)
+PRESIL_MICRO(presil_micro_d, , double, presil_2d, 2, 4, 2, PRESIL_MULTIPLY)
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define PRESIL_WIDE
 #define PRESIL_AVX2 __attribute__((target("avx2,fma")))
@@ -157,13 +191,23 @@ PRESIL_MICRO(presil_micro_d, , double, presil_2d, 2, 4, 2)
 typedef float presil_8f __attribute__((vector_size(32), aligned(4)));
 typedef float presil_16f __attribute__((vector_size(64), aligned(4)));
 typedef double presil_8d __attribute__((vector_size(64), aligned(8)));
-PRESIL_MICRO(presil_micro_f_avx2, PRESIL_AVX2, float, presil_8f, 8, 4, 3)
-PRESIL_MICRO(presil_micro_d_avx2, PRESIL_AVX2, double, presil_4d, 4, 4, 3)
-PRESIL_MICRO(presil_micro_f_avx512, PRESIL_AVX512, float, presil_16f, 16, 8, 3)
-PRESIL_MICRO(presil_micro_d_avx512, PRESIL_AVX512, double, presil_8d, 8, 8, 3)
+PRESIL_MICRO(presil_micro_f_avx2, PRESIL_AVX2, float, presil_8f, 8, 4, 3, PRESIL_MULTIPLY)
+PRESIL_MICRO(presil_micro_d_avx2, PRESIL_AVX2, double, presil_4d, 4, 4, 3, PRESIL_MULTIPLY)
+PRESIL_MICRO(presil_micro_f_avx512, PRESIL_AVX512, float, presil_16f, 16, 8, 3, PRESIL_MULTIPLY)
+PRESIL_MICRO(presil_micro_d_avx512, PRESIL_AVX512, double, presil_8d, 8, 8, 3, PRESIL_MULTIPLY)
 #endif
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC pop_options
+#endif
+#ifdef PRESIL_WIDE
+/* Four bytes of k at a time: unsigned ones of the panel, signed ones of the row. */
+#include <immintrin.h>
+#define PRESIL_VNNI __attribute__((target( \\
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,prefer-vector-width=512")))
+#define PRESIL_DOT4(V, c, w, x) \\
+    (c) = (V)_mm512_dpbusd_epi32((__m512i)(c), (__m512i)(w), _mm512_set1_epi32(x))
+typedef int32_t presil_16i __attribute__((vector_size(64), aligned(4)));
+PRESIL_MICRO(presil_micro_i_vnni, PRESIL_VNNI, int32_t, presil_16i, 16, 8, 3, PRESIL_DOT4)
 #endif
 
 PRESIL_DRIVER(presil_chunks_f, , float, presil_micro_f, 4, 8)
@@ -173,19 +217,22 @@ PRESIL_DRIVER(presil_chunks_f_avx2, PRESIL_AVX2, float, presil_micro_f_avx2, 4, 
 PRESIL_DRIVER(presil_chunks_d_avx2, PRESIL_AVX2, double, presil_micro_d_avx2, 4, 12)
 PRESIL_DRIVER(presil_chunks_f_avx512, PRESIL_AVX512, float, presil_micro_f_avx512, 8, 48)
 PRESIL_DRIVER(presil_chunks_d_avx512, PRESIL_AVX512, double, presil_micro_d_avx512, 8, 24)
+PRESIL_DRIVER(presil_chunks_i_vnni, PRESIL_VNNI, int32_t, presil_micro_i_vnni, 8, 48)
 #endif
 
 typedef struct {
     const char *name;
-    ptrdiff_t width_f, width_d;     /* columns of a panel */
+    ptrdiff_t width_f, width_d, width_i;  /* columns of a panel */
     void (*run_f)(const presil_product *), (*run_d)(const presil_product *);
+    void (*run_i)(const presil_product *);  /* K and chunk in groups of four bytes; NULL: none */
 } presil_kernels;
 
 static const presil_kernels presil_all_kernels[] = {
-    {"portable", 8, 4, presil_chunks_f, presil_chunks_d},
+    {"portable", 8, 4, 0, presil_chunks_f, presil_chunks_d, NULL},
 #ifdef PRESIL_WIDE
-    {"avx2", 24, 12, presil_chunks_f_avx2, presil_chunks_d_avx2},
-    {"avx512", 48, 24, presil_chunks_f_avx512, presil_chunks_d_avx512},
+    {"avx2", 24, 12, 0, presil_chunks_f_avx2, presil_chunks_d_avx2, NULL},
+    {"avx512", 48, 24, 0, presil_chunks_f_avx512, presil_chunks_d_avx512, NULL},
+    {"vnni", 48, 24, 48, presil_chunks_f_avx512, presil_chunks_d_avx512, presil_chunks_i_vnni},
 #endif
 };
 
@@ -194,27 +241,31 @@ static int presil_kernel_count(void) {
 #ifdef PRESIL_WIDE
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 1;
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
-        && __builtin_cpu_supports("avx512vl") ? 3 : 2;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq")
+        || !__builtin_cpu_supports("avx512vl"))
+        return 2;
+    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni") ? 4 : 3;
 #else
     return 1;
 #endif
 }
     """
     ctypedef struct presil_product:
-        Py_ssize_t M, N, K, chunk
+        Py_ssize_t M, N, K, chunk, pitch
         const void* a
         const void* b
         void* acc
-        int integer
+        int integer, start
+        const int32_t* bias
         const double* norm_a
         const double* grain_a
         const double* norm_b
         const double* grain_b
     ctypedef struct presil_kernels:
         const char* name
-        Py_ssize_t width_f, width_d
+        Py_ssize_t width_f, width_d, width_i
         void (*run_f)(const presil_product*) noexcept nogil
         void (*run_d)(const presil_product*) noexcept nogil
+        void (*run_i)(const presil_product*) noexcept nogil
     const presil_kernels presil_all_kernels[]
     int presil_kernel_count() noexcept nogil

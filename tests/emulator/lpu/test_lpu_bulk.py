@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emulator.lpu import passes
 from emulator.lpu.chip import load
 from emulator.lpu.machine import HazardError, Machine
 from emulator.lpu.prepare import prepare
@@ -48,6 +49,33 @@ def test_single_instructions(seed: int, count: int) -> None:
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 25))
 def test_bursts(seed: int, count: int) -> None:
     agree(BurstPlanner(seed).fill(count).bench)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 25))
+def test_passes_made_by_threads(seed: int, count: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes, "_THREADS_PAY", 0)
+        patch.setattr(passes, "host_threads", lambda: 3)
+        agree(BurstPlanner(seed).fill(count).bench)
+
+
+def test_who_sees_accumulators() -> None:
+    """A chain is private unless another pass goes on with its rows."""
+
+    def found(*bursts: tuple[int, int, int, bool, bool]) -> list[list[int]]:
+        made = (passes.Burst(i, 0, *burst) for i, burst in enumerate(bursts))
+        return [chain.passes for chain in passes.find_chains(made, 10)]
+
+    start, middle, emit, both = (True, False), (False, False), (False, True), (True, True)
+    assert found((0, 4, 1, *start), (0, 4, 1, *middle), (0, 4, 1, *emit)) == [[0, 1, 2]]
+    assert found((0, 4, 1, *start), (4, 4, 1, *both), (0, 4, 1, *emit)) == [[0, 2], [1]]
+    assert found((0, 1, 0, *start), (0, 1, 0, *emit), (0, 9, 0, *both)) == [[0, 1], [2]]
+    assert found((0, 4, 1, *start), (0, 4, 1, *emit), (0, 4, 1, *emit)) == []
+    assert found((0, 4, 1, *start), (1, 1, 1, *start), (0, 4, 1, *emit)) == []
+    assert found((0, 4, 1, *both), (2, 2, 1, *emit), (2, 2, 1, *both)) == [[2]]
+    assert found((0, 4, 0, *start), (0, 4, 0, *emit)) == []
+    assert found((0, 4, 1, *start), (0, 4, 1, *middle)) == []
 
 
 def test_bursts_seldom_need_the_step_engine() -> None:
