@@ -51,8 +51,8 @@ include "_vcall.pxi"
 include "_simt_lanes.pxi"
 include "_simt_registers.pxi"
 include "_simt_races.pxi"
-include "_simt_memory.pxi"
 include "_simt_cache.pxi"
+include "_simt_memory.pxi"
 include "_simt_control.pxi"
 include "_simt_issue.pxi"
 include "_simt.pxi"
@@ -235,6 +235,9 @@ cdef class Engine:
             if known is not None:
                 valid = known
                 t.valid = &valid[0]
+                t.whole = <uint8_t*> calloc(size // GRANULE + 1, 1)
+                if t.whole == NULL:
+                    raise MemoryError
                 self.kept.append(known)
 
     def _subs(self, sections):
@@ -313,6 +316,7 @@ cdef class Engine:
             free(m.tensors[i].last_write)
             free(m.tensors[i].last_read)
             free(m.tensors[i].mixed)
+            free(m.tensors[i].whole)
             free_stamps(&m.tensors[i])
         free(m.subs)
         free(m.uses)

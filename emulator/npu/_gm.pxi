@@ -8,7 +8,7 @@
 
 
 cdef int64_t sector_access(
-    Machine* m, Sub* s, uint64_t address, int kind, int size, int64_t time) noexcept nogil:
+    Machine* m, int core, uint64_t address, int kind, int size, int64_t time) noexcept nogil:
     """One sector of global memory for a SIMT function; the cycle in which the answer is there.
 
     `address` is any byte of the sector, `kind` GM_READ (a fill, 128 bytes whatever was asked for),
@@ -20,7 +20,9 @@ cdef int64_t sector_access(
     not run far ahead of `m.now`, or sub-cores do not share the memory as they would. MSHRs, the
     coalescing into sectors and the return path are the caller's.
     """
-    return <int64_t> ceil(serve_sector(m.memory, s.core, address, kind, size, <double> time))
+    cdef double there = serve_sector(m.memory, core, address, kind, size, <double> time)
+    cdef int64_t whole = <int64_t> there
+    return whole + (<double> whole < there)
 
 
 cdef void gm_request(

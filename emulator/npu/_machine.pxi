@@ -247,6 +247,34 @@ cdef Tensor* global_tensor(Machine* m, uint64_t address) noexcept nogil:
     return NULL
 
 
+cdef void mark_global(Tensor* t, int64_t at, int64_t size) noexcept nogil:
+    """These bytes are written; of whole granules that is said once, their bytes are not touched."""
+    cdef int64_t first = (at + GRANULE - 1) // GRANULE, end = (at + size) // GRANULE
+    if end <= first:
+        memset(t.valid + at, 1, size)
+        return
+    if end == first + 1:
+        t.whole[first] = 1
+    else:
+        memset(t.whole + first, 1, end - first)
+    # Not even a memset of nothing: with masked stores it is slow where there is no page yet.
+    if at < first * GRANULE:
+        memset(t.valid + at, 1, first * GRANULE - at)
+    if end * GRANULE < at + size:
+        memset(t.valid + end * GRANULE, 1, at + size - end * GRANULE)
+
+
+cdef bint marked_global(const Tensor* t, int64_t at, int64_t size) noexcept nogil:
+    """Whether all of these bytes are written."""
+    cdef int64_t end = at + size, stop
+    while at < end:
+        stop = min((at // GRANULE + 1) * GRANULE, end)
+        if not t.whole[at // GRANULE] and memchr(t.valid + at, 0, stop - at) != NULL:
+            return False
+        at = stop
+    return True
+
+
 cdef bint read_only(Machine* m, uint64_t address) noexcept nogil:
     """Whether nothing ever writes there."""
     cdef Tensor* t = global_tensor(m, address)
@@ -269,8 +297,8 @@ cdef uint8_t* global_row(
     at = <int64_t> (address - t.base)
     if t.valid != NULL:
         if write:
-            memset(t.valid + at, 1, size)
-        elif memchr(t.valid + at, 0, size) != NULL:
+            mark_global(t, at, size)
+        elif not marked_global(t, at, size):
             fault(m, FAULT_POISON, s, op, -1, SPACE_GM, <int64_t> address, 0)
     return t.data + at
 

@@ -4,10 +4,6 @@
 # it. A later one collides with them if it touches the same bytes, one of the two writes, and nothing
 # orders them: inside a core its clocks, between cores a meeting of all blocks.
 
-cdef enum:
-    GRANULE = 128
-
-
 cdef int new_record(Machine* m, const Access* a, int sub, int epoch) noexcept nogil:
     cdef Record* grown
     cdef int capacity

@@ -87,18 +87,21 @@ cdef bint simt_room(Machine* m, Sub* s) noexcept nogil:
         most = max(most, (c.size_threads[i] + LANES - 1) // LANES * c.size_registers[i])
         scores = max(scores, (c.size_threads[i] + LANES - 1) // LANES * (QS + c.size_registers[i]))
     f.r = <uint32_t*> calloc(most * LANES, sizeof(uint32_t))
-    f.lanes = <Lanes*> calloc(most, sizeof(Lanes))
+    f.file = <Register*> calloc(most, sizeof(Register))
     f.score = <Score*> calloc(scores, sizeof(Score))
     f.stack = <Meeting*> calloc(WARPS * c.depth, sizeof(Meeting))
     f.lines = <Line*> calloc(c.dcache_most // SECTOR + c.ways, sizeof(Line))
     f.tags = <uint64_t*> calloc(c.dcache_most // SECTOR + c.ways, sizeof(uint64_t))
+    f.brings = <int16_t*> calloc(c.dcache_most // SECTOR + c.ways, sizeof(int16_t))
     f.ub_read = <uint64_t*> calloc(words // 64 + 1, sizeof(uint64_t))
     f.ub_written = <uint64_t*> calloc(words // 64 + 1, sizeof(uint64_t))
     f.ub_reader = <uint64_t*> calloc(words + 4, sizeof(uint64_t))
     f.ub_writer = <uint64_t*> calloc(words + 4, sizeof(uint64_t))
+    f.core = s.core
     f.spare_waiter = -1
-    return not (f.r == NULL or f.lanes == NULL or f.score == NULL or f.stack == NULL
-                or f.lines == NULL or f.tags == NULL or f.ub_read == NULL or f.ub_written == NULL
+    return not (f.r == NULL or f.file == NULL or f.score == NULL or f.stack == NULL
+                or f.lines == NULL or f.tags == NULL or f.brings == NULL
+                or f.ub_read == NULL or f.ub_written == NULL
                 or f.ub_reader == NULL or f.ub_writer == NULL)
 
 
@@ -106,11 +109,12 @@ cdef void free_simt(Simt* f) noexcept nogil:
     if f == NULL:
         return
     free(f.r)
-    free(f.lanes)
+    free(f.file)
     free(f.score)
     free(f.stack)
     free(f.lines)
     free(f.tags)
+    free(f.brings)
     free(f.ub_read)
     free(f.ub_written)
     free(f.ub_reader)
@@ -159,10 +163,10 @@ cdef void launch(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept 
     f.sets = <int32_t> (cache // SECTOR // m.simt_spec.ways)
     memset(f.lines, 0, f.sets * m.simt_spec.ways * sizeof(Line))
     memset(f.tags, 0, f.sets * m.simt_spec.ways * sizeof(uint64_t))
-    memset(f.lanes, 0, f.warps * f.registers * sizeof(Lanes))   # all regular, all 0
+    memset(f.file, 0, f.warps * f.registers * sizeof(Register))     # all regular, all 0
     memset(f.score, 0, f.warps * (QS + f.registers) * sizeof(Score))
-    memset(f.mshr, 0, sizeof(f.mshr))
-    memset(f.write, 0, sizeof(f.write))
+    all_free(&f.mshr, m.simt_spec.mshrs)
+    all_free(&f.write, m.simt_spec.writes)
     memset(f.busy_until, 0, sizeof(f.busy_until))
     memset(f.special_until, 0, sizeof(f.special_until))
     f.lsu.count = f.lsu.next = 0
@@ -215,14 +219,35 @@ cdef inline void fetch_warp(const Simt* f, int warp) noexcept nogil:
     cdef int i
     for i in range(0, (QS + f.registers) * <int> sizeof(Score), 64):
         __builtin_prefetch(at + i)
-    __builtin_prefetch(f.lanes + warp * f.registers)
+    __builtin_prefetch(f.file + warp * f.registers)
+
+
+cdef inline void fetch_register(const Simt* f, int warp, int reg) noexcept nogil:
+    cdef const char* at
+    if not is_regular(&f.warp[warp], reg):
+        at = <const char*> f.file[warp * f.registers + reg].at
+        __builtin_prefetch(at)
+        __builtin_prefetch(at + HOST_LINE)
+
+
+cdef inline void fetch_operands(const Simt* f, int warp, const Uop* o) noexcept nogil:
+    """The same with the lanes that a warp's next word reads: what it waited for may lie in a tensor."""
+    if OP_QAND <= o.code <= OP_QNOT or o.code == OP_TVOTE:
+        return      # of predicates
+    if o.a_kind == 0 and o.a >= 0:
+        fetch_register(f, warp, o.a)
+    if o.b_kind == 0 and o.b >= 0:
+        fetch_register(f, warp, o.b)
+    if o.c >= 0 and o.code == OP_TFMA:
+        fetch_register(f, warp, o.c)
 
 
 cdef void simt_window(Machine* m, Sub* s, Pipe* p) noexcept nogil:
     """Run ahead: as far as no answer of memory can make a difference."""
     cdef Simt* f = s.simt
     cdef int64_t start = m.now, next_
-    cdef uint64_t parked
+    cdef uint64_t parked, woken = 0
+    cdef const Uop* o
     cdef int i
     if not f.left and not f.waiting and f.lsu.next == f.lsu.count and m.now >= f.last:
         simt_end(m, s, p)
@@ -240,11 +265,18 @@ cdef void simt_window(Machine* m, Sub* s, Pipe* p) noexcept nogil:
         parked &= parked - 1
         if f.warp[i].ready < f.end:
             f.parked &= ~(<uint64_t> 1 << i)
+            woken |= <uint64_t> 1 << i
             fetch_warp(f, i)
-            if f.next_takes[TAKES_MEMORY] & ~f.plain & (<uint64_t> 1 << i):
-                fetch_access(m, f, i, &f.uops[f.warp[i].pc])
             f.warp[i].ready = max(f.warp[i].ready, start)
             wake_warp(f, i)
+    while woken:
+        i = __builtin_ctzll(woken)
+        woken &= woken - 1
+        o = &f.uops[f.warp[i].pc]
+        if o.takes == TAKES_MEMORY:
+            fetch_access(m, f, i, o)
+        elif m.values:
+            fetch_operands(f, i, o)
     issue_window(m, s, start)
     m.now = start
     if m.stop:

@@ -19,21 +19,23 @@ cdef bint calendar_grow(Calendar* c) noexcept nogil:
     return True
 
 
-cdef void ask(Machine* m, Sub* s, int64_t time, const Ask* wanted) noexcept nogil:
-    """Put a request on the calendar, behind those of its cycle."""
+cdef Ask* ask(Machine* m, Sub* s, int64_t time, int kind, int entry) noexcept nogil:
+    """A request on the calendar, behind those of its cycle; NULL: no memory."""
     cdef Calendar* c = &m.calendar
-    cdef int i, day_ = <int> (time % (2 * RING))
+    cdef int i, day_ = <int> (time & (2 * RING - 1))
+    cdef Ask* a
     if c.capacity == 0 or c.spare < 0:
         if not calendar_grow(c):
             fault(m, FAULT_MEMORY, s, -1, -1, 0, 0, 0)
-            return
+            return NULL
     i = c.spare
-    c.spare = c.items[i].next
+    a = &c.items[i]
+    c.spare = a.next
     if c.spare >= 0:
         __builtin_prefetch(&c.items[c.spare])
-    c.items[i] = wanted[0]
-    c.items[i].simt = s.simt
-    c.items[i].next = -1
+    a.next, a.simt, a.kind, a.entry = -1, s.simt, <uint8_t> kind, <int16_t> entry
+    a.warp, a.reg = <uint8_t> s.simt.lsu.warp, <int16_t> s.simt.lsu.reg
+    a.regs = <uint8_t> s.simt.lsu.regs
     if c.head[day_] < 0:
         c.head[day_] = i
     else:
@@ -43,16 +45,18 @@ cdef void ask(Machine* m, Sub* s, int64_t time, const Ask* wanted) noexcept nogi
         c.first = time
     c.count += 1
     s.simt.waiting += 1
+    return a
 
 
 cdef int64_t way_back(Machine* m, Simt* f, int64_t time) noexcept nogil:
     """When a line that L2 gives at `time` is through the return path, one after another."""
-    cdef double span = m.simt_spec.fill
+    cdef double span = m.simt_spec.fill, there
     cdef int64_t place = <int64_t> (time / span)
-    while f.returned[place % RETURNS] == <uint32_t> (place // RETURNS) + 1:
+    while f.returned[place & (RETURNS - 1)] == <uint32_t> (place // RETURNS) + 1:
         place += 1
-    f.returned[place % RETURNS] = <uint32_t> (place // RETURNS) + 1
-    return max(time, <int64_t> ceil(place * span))
+    f.returned[place & (RETURNS - 1)] = <uint32_t> (place // RETURNS) + 1
+    there = place * span
+    return max(time, <int64_t> there + (<double> <int64_t> there < there))
 
 
 cdef void answer(
@@ -71,31 +75,30 @@ cdef void answer(
 cdef inline void fetch_ask(Machine* m, int number) noexcept nogil:
     """Have the host's caches bring what serving a request will touch."""
     cdef const Ask* a = &m.calendar.items[number]
-    __builtin_prefetch(&m.subs[a.sub])
     __builtin_prefetch(&a.simt.waiting)
     if a.kind == ASK_FILL:
-        __builtin_prefetch(&a.simt.mshr[a.entry])
+        __builtin_prefetch(&a.simt.mshr.at[a.entry])
+        __builtin_prefetch(&a.simt.mshr.free_at[a.entry])
         __builtin_prefetch(&a.simt.warp[a.warp].base)
         __builtin_prefetch(&a.simt.warp[a.warp].ready)
         __builtin_prefetch(&a.simt.score[a.warp * (QS + a.simt.registers) + QS + a.reg])
     else:
-        __builtin_prefetch(&a.simt.write[a.entry])
+        __builtin_prefetch(&a.simt.write.free_at[a.entry])
 
 
 cdef inline int ask_after(const Calendar* c, int number) noexcept nogil:
     """The request behind one in its cycle, or the first of the next cycle; -1: none there."""
     if c.items[number].next >= 0:
         return c.items[number].next
-    return c.head[(c.first + 1) % (2 * RING)]
+    return c.head[(c.first + 1) & (2 * RING - 1)]
 
 
 cdef void serve_calendar(Machine* m) noexcept nogil:
     """Give the memory system the requests of the calendar's first cycle."""
     cdef Calendar* c = &m.calendar
-    cdef int day_ = <int> (c.first % (2 * RING)), i = c.head[day_], next_, k
+    cdef int day_ = <int> (c.first & (2 * RING - 1)), i = c.head[day_], next_, k
     cdef int64_t time = c.first, done_
     cdef Ask* a
-    cdef Sub* s
     cdef Simt* f
     m.now = time
     c.head[day_] = -1
@@ -107,41 +110,40 @@ cdef void serve_calendar(Machine* m) noexcept nogil:
             k = ask_after(c, k) if c.items[k].next >= 0 else -1
             if k >= 0:
                 __builtin_prefetch(&c.items[k])
-        s = &m.subs[a.sub]
         f = a.simt
         f.waiting -= 1
         if a.kind == ASK_FILL:
-            done_ = sector_access(m, s, a.address, GM_READ, SECTOR, time)
+            done_ = sector_access(m, f.core, a.address, GM_READ, SECTOR, time)
             filled(m, f, a.entry, way_back(m, f, done_))
         else:
             done_ = time
             if a.kind == ASK_WRITE:
-                done_ = sector_access(m, s, a.address, GM_WRITE, a.size, time)
+                done_ = sector_access(m, f.core, a.address, GM_WRITE, a.size, time)
             else:
                 for k in range(a.size):
-                    done_ = sector_access(m, s, a.address, GM_ATOMIC, 4, time)
+                    done_ = sector_access(m, f.core, a.address, GM_ATOMIC, 4, time)
                 if a.reg >= 0:
                     answer(m, f, a.warp, a.reg, a.regs, done_)
-            f.write[a.entry].free_at = done_
+            f.write.free_at[a.entry] = done_
             f.last = max(f.last, done_)
         next_ = a.next
         a.next = c.spare
         c.spare = i
         c.count -= 1
         i = next_
-    while c.count and c.head[c.first % (2 * RING)] < 0:
+    while c.count and c.head[c.first & (2 * RING - 1)] < 0:
         c.first += 1
 
 
 cdef void filled(Machine* m, Simt* f, int number, int64_t time) noexcept nogil:
     """A line comes at `time`: whoever waits for it learns that, the first to have asked first. The
     return path carries it once for each of them."""
-    cdef Entry* e = &f.mshr[number]
+    cdef Entry* e = &f.mshr.at[number]
     cdef int i = e.waiters, next_, first = -1
-    e.free_at = time
+    f.mshr.free_at[number] = time
     e.waiters = -1
     f.last = max(f.last, time)
-    if e.line >= 0 and f.lines[e.line].mshr == number and f.lines[e.line].fill == NEVER:
+    if e.line >= 0 and f.brings[e.line] == number and f.lines[e.line].fill == NEVER:
         f.lines[e.line].fill = time
     while i >= 0:       # the list begins with the last to have asked
         next_ = f.waiters[i].next
@@ -179,37 +181,66 @@ cdef void wait_for(Machine* m, Sub* s, Entry* e, const Lsu* u) noexcept nogil:
     e.waiters = i
 
 
-cdef int free_entry(Entry* entries, int count, int32_t* next_, int64_t* time, int64_t end) noexcept nogil:
-    """An entry that is free at `time`, or the first to be free before `end`; -1: none is."""
-    cdef int i, best = next_[0]
-    if entries[best].free_at > time[0]:
-        for i in range(count):
-            if entries[i].free_at < entries[best].free_at:
-                best = i
-        if entries[best].free_at >= end:
-            return -1
-        time[0] = max(time[0], entries[best].free_at)
-    next_[0] = best + 1 if best + 1 < count else 0
+cdef void all_free(Entries* e, int count) noexcept nogil:
+    cdef int i
+    memset(e.free, 0, sizeof(e.free))
+    for i in range(count):
+        e.free_at[i] = NEVER
+        e.free[i >> 6] |= <uint64_t> 1 << (i & 63)
+
+
+cdef int free_entry(Entries* e, int count, int64_t* time, int64_t end) noexcept nogil:
+    """Take an entry that is free at `time`, or the first to be free before `end`; -1: none is.
+
+    Time does not go back: those once found free are so until they are taken.
+    """
+    cdef int i, k, best = -1
+    cdef int64_t least = end
+    for i in range(0, count, 64):
+        if e.free[i >> 6]:
+            k = i + __builtin_ctzll(e.free[i >> 6])
+            e.free[i >> 6] &= e.free[i >> 6] - 1
+            return k
+    for i in range(count):
+        if e.free_at[i] < least:
+            best, least = i, e.free_at[i]
+    if best < 0:
+        return -1
+    time[0] = max(time[0], least)
+    for i in range(count):
+        if e.free_at[i] <= time[0]:
+            e.free_at[i] = NEVER
+            e.free[i >> 6] |= <uint64_t> 1 << (i & 63)
+    e.free[best >> 6] &= ~(<uint64_t> 1 << (best & 63))
     return best
 
 
-cdef Line* find_line(Machine* m, Simt* f, uint64_t line) noexcept nogil:
-    cdef int i, first = <int> (line % <uint64_t> f.sets) * m.simt_spec.ways
-    for i in range(m.simt_spec.ways):
-        if f.tags[first + i] == line + 1:
-            return &f.lines[first + i]
-    return NULL
+cdef inline int first_of_set(Machine* m, const Simt* f, uint64_t line) noexcept nogil:
+    """Where the lines of a line's set begin."""
+    cdef uint32_t sets = <uint32_t> f.sets
+    if not sets & (sets - 1):
+        return (<int> line & <int> (sets - 1)) * m.simt_spec.ways
+    return <int> (line % sets) * m.simt_spec.ways
 
 
-cdef Line* victim(Machine* m, Simt* f, uint64_t line, int64_t time) noexcept nogil:
-    """The line to give up: the one least recently used of those that are not on their way."""
-    cdef int i, first = <int> (line % <uint64_t> f.sets) * m.simt_spec.ways
-    cdef Line* best = NULL
-    cdef Line* l
-    for i in range(m.simt_spec.ways):
-        l = &f.lines[first + i]
-        if l.fill <= time and (best == NULL or l.used < best.used):
-            best = l
+cdef inline int find_line(Machine* m, const Simt* f, uint64_t line, int first) noexcept nogil:
+    """Which of its set holds a line; -1: none."""
+    cdef int i
+    for i in range(first, first + m.simt_spec.ways):
+        if f.tags[i] == line + 1:
+            return i
+    return -1
+
+
+cdef inline int victim(Machine* m, const Simt* f, int first, int64_t time) noexcept nogil:
+    """The line of a set to give up: the one least recently used of those that are not on their
+    way; -1: all are."""
+    cdef int i, best = -1
+    cdef int64_t least = NEVER, used_
+    for i in range(first, first + m.simt_spec.ways):
+        used_ = f.lines[i].used if f.lines[i].fill <= time else NEVER
+        best = i if used_ < least else best
+        least = min(least, used_)
     return best
 
 
@@ -218,36 +249,34 @@ cdef bint take_line(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept nog
     cdef Simt* f = s.simt
     cdef Lsu* u = &f.lsu
     cdef uint64_t line = u.line[u.next]
-    cdef Line* l = NULL
-    cdef int number
-    cdef Ask a
+    cdef int number, first = 0, at = -1
+    cdef Ask* a
     if u.cache != HINT_BYPASS:
-        l = find_line(m, f, line)
-    if l != NULL:
+        first = first_of_set(m, f, line)
+        at = find_line(m, f, line, first)
+    if at >= 0:
         f.uses += 1
-        l.used = f.uses
-        if l.fill == NEVER:
-            wait_for(m, s, &f.mshr[l.mshr], u)
+        f.lines[at].used = f.uses
+        if f.lines[at].fill == NEVER:
+            wait_for(m, s, &f.mshr.at[f.brings[at]], u)
         else:
-            answer(m, f, u.warp, u.reg, u.regs, max(l.fill, time[0] + m.simt_spec.hit))
+            answer(m, f, u.warp, u.reg, u.regs, max(f.lines[at].fill, time[0] + m.simt_spec.hit))
         return True
-    number = free_entry(f.mshr, m.simt_spec.mshrs, &f.next_mshr, time, end)
+    number = free_entry(&f.mshr, m.simt_spec.mshrs, time, end)
     if number < 0:
         return False
-    f.mshr[number].free_at, f.mshr[number].waiters, f.mshr[number].line = NEVER, -1, -1
     if u.cache != HINT_BYPASS:
-        l = victim(m, f, line, time[0])
-        if l != NULL:
+        at = victim(m, f, first, time[0])
+        if at >= 0:
             f.uses += 1
-            f.tags[l - f.lines] = line + 1
-            l.fill, l.mshr = NEVER, number
-            l.used = 0 if u.cache == HINT_STREAM else f.uses
-            f.mshr[number].line = <int32_t> (l - f.lines)
-    wait_for(m, s, &f.mshr[number], u)
-    memset(&a, 0, sizeof(Ask))
-    a.address, a.sub, a.entry, a.kind = line * SECTOR, <int32_t> (s - m.subs), number, ASK_FILL
-    a.warp, a.reg = u.warp, u.reg
-    ask(m, s, time[0], &a)
+            f.tags[at], f.brings[at] = line + 1, <int16_t> number
+            f.lines[at].fill = NEVER
+            f.lines[at].used = 0 if u.cache == HINT_STREAM else f.uses
+    f.mshr.at[number].waiters, f.mshr.at[number].line = -1, at
+    wait_for(m, s, &f.mshr.at[number], u)
+    a = ask(m, s, time[0], ASK_FILL, number)
+    if a != NULL:
+        a.address = line * SECTOR
     return True
 
 
@@ -255,21 +284,18 @@ cdef bint take_write(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept no
     """A store's or an atomic's next line: to L2, past the D-cache."""
     cdef Simt* f = s.simt
     cdef Lsu* u = &f.lsu
-    cdef Line* l
-    cdef Ask a
-    cdef int number = free_entry(f.write, m.simt_spec.writes, &f.next_write, time, end)
+    cdef uint64_t line = u.line[u.next]
+    cdef Ask* a
+    cdef int number = free_entry(&f.write, m.simt_spec.writes, time, end), at
     if number < 0:
         return False
-    f.write[number].free_at = NEVER
     if u.kind == ASK_ATOMIC:    # L2 changes it, the copy is stale
-        l = find_line(m, f, u.line[u.next])
-        if l != NULL and l.fill != NEVER:
-            f.tags[l - f.lines] = 0
-    memset(&a, 0, sizeof(Ask))
-    a.address, a.sub, a.entry, a.kind = (
-        u.line[u.next] * SECTOR, <int32_t> (s - m.subs), number, u.kind)
-    a.size, a.warp, a.reg, a.regs = u.bytes[u.next], u.warp, u.reg, u.regs
-    ask(m, s, time[0], &a)
+        at = find_line(m, f, line, first_of_set(m, f, line))
+        if at >= 0 and f.lines[at].fill != NEVER:
+            f.tags[at] = 0
+    a = ask(m, s, time[0], u.kind, number)
+    if a != NULL:
+        a.address, a.size = line * SECTOR, <uint8_t> u.bytes[u.next]
     return True
 
 

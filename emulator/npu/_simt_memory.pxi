@@ -17,10 +17,10 @@ cdef bint in_a_row(const Simt* f, int warp, const Uop* o, uint32_t mask, uint64_
     if mask != 0xffffffffu or o.index < 0:
         return False
     if is_regular(&f.warp[warp], o.index):
-        start = f.lanes[warp * f.registers + o.index].first
-        off = f.lanes[warp * f.registers + o.index].step - <uint32_t> o.size
+        start = f.file[warp * f.registers + o.index].even.first
+        off = f.file[warp * f.registers + o.index].even.step - <uint32_t> o.size
     else:
-        r = f.r + (warp * f.registers + o.index) * LANES
+        r = f.file[warp * f.registers + o.index].at
         start = r[0]
         for i in range(LANES):
             off |= r[i] - start - <uint32_t> (i * o.size)
@@ -180,20 +180,13 @@ cdef inline int kind_of(const Uop* o) noexcept nogil:
     return GM_READ if o.code == OP_TLD else GM_WRITE if o.code == OP_TST else GM_ATOMIC
 
 
-cdef void lane_value(Machine* m, Sub* s, int warp, const Uop* o, int lane, uint8_t* data,
-                     uint8_t* valid, int space, int64_t address) noexcept nogil:
-    """One lane's access at `data`; `valid` (or NULL) are the bytes that somebody has written."""
+cdef void lane_value(Machine* m, Sub* s, int warp, const Uop* o, int lane, uint8_t* data) noexcept nogil:
+    """One lane's access at `data`."""
     cdef Simt* f = s.simt
     cdef uint32_t old, b, c = 0
-    if o.code != OP_TST and valid != NULL and not written(valid, o.size):
-        thread_fault(m, s, FAULT_POISON, o.row, warp * LANES + lane, space, address, 0)
-        if m.stop:
-            return
     if o.code == OP_TLD:
         move_in(f, warp, o, lane, data)
         return
-    if valid != NULL:
-        memset(valid, 1, o.size)
     if o.code == OP_TST:
         move_out(f, warp, o, lane, data)
         return
@@ -207,6 +200,13 @@ cdef void lane_value(Machine* m, Sub* s, int warp, const Uop* o, int lane, uint8
     memcpy(data, &old, 4)
 
 
+cdef bint unwritten(Machine* m, Sub* s, int warp, const Uop* o, int lane, int space,
+                    int64_t address) noexcept nogil:
+    """A lane reads what nobody has written: a fault; True where that ends the run."""
+    thread_fault(m, s, FAULT_POISON, o.row, warp * LANES + lane, space, address, 0)
+    return m.stop
+
+
 cdef void ub_values(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask,
                     const uint64_t* at) noexcept nogil:
     cdef Simt* f = s.simt
@@ -218,8 +218,12 @@ cdef void ub_values(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask,
             m.thread = warp * LANES + i + 1
             stamp_ub(m, s, <int64_t> at[i], o.size, mark, kind_of(o))
             m.thread = 0
-            lane_value(m, s, warp, o, i, ub.data + at[i], ub.valid + at[i], SPACE_UB,
-                       <int64_t> at[i])
+            if o.code != OP_TST and not written(ub.valid + at[i], o.size):
+                if unwritten(m, s, warp, o, i, SPACE_UB, <int64_t> at[i]):
+                    return
+            if o.code != OP_TLD:
+                memset(ub.valid + at[i], 1, o.size)
+            lane_value(m, s, warp, o, i, ub.data + at[i])
             if m.stop:
                 return
 
@@ -235,7 +239,7 @@ cdef void fetch_access(Machine* m, Simt* f, int warp, const Uop* o) noexcept nog
     if o.index >= 0:
         at += lane_of(f, warp, o.index, 0)
     if o.code == OP_TLD:
-        first = <int64_t> (at // SECTOR % <uint64_t> f.sets) * m.simt_spec.ways
+        first = first_of_set(m, f, at // SECTOR)
         __builtin_prefetch(&f.tags[first])
         for off in range(m.simt_spec.ways * <int64_t> sizeof(Line) // HOST_LINE):
             __builtin_prefetch(<const char*> &f.lines[first] + off * HOST_LINE)
@@ -245,9 +249,8 @@ cdef void fetch_access(Machine* m, Simt* f, int warp, const Uop* o) noexcept nog
     off = <int64_t> (at - t.base)
     __builtin_prefetch(t.data + off)
     __builtin_prefetch(t.data + off + HOST_LINE)
-    if t.valid != NULL:
-        __builtin_prefetch(t.valid + off)
-        __builtin_prefetch(t.valid + off + HOST_LINE)
+    if t.whole != NULL:
+        __builtin_prefetch(t.whole + off // GRANULE)
     if t.writable:
         __builtin_prefetch(t.last_write + off // GRANULE)
         __builtin_prefetch(t.last_read + off // GRANULE)
@@ -285,7 +288,7 @@ cdef bint global_row_of_lanes(
     if o.size != 4:
         return False
     off = <int64_t> (first - t.base)
-    if load and t.valid != NULL and memchr(t.valid + off, 0, size) != NULL:
+    if load and t.valid != NULL and not marked_global(t, off, size):
         return False
     if t.writable:
         for granule in range(off // GRANULE, (off + size - 1) // GRANULE + 1):
@@ -294,11 +297,14 @@ cdef bint global_row_of_lanes(
         if not tensor_stamps(m, t) or not stamp_global_row(
                 m, s, t, off, mark_of(f, o, warp), load):
             return False
+    if load and not t.writable and not <uint64_t> (t.data + off) & 3:
+        set_lanes(f, warp, o.dst, <const uint32_t*> (t.data + off))
+        return True
     if load:
         memcpy(all_lanes(f, warp, o.dst), t.data + off, 4 * LANES)
         return True
     if t.valid != NULL:
-        memset(t.valid + off, 1, 4 * LANES)
+        mark_global(t, off, size)
     memcpy(t.data + off, lanes_of(f, warp, o.src, room), 4 * LANES)
     return True
 
@@ -324,7 +330,12 @@ cdef void global_values(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mas
             m.thread = warp * LANES + i + 1
             stamp_global(m, s, t, at[i], o.size, mark, kind_of(o))
             m.thread = 0
-        lane_value(m, s, warp, o, i, t.data + off, t.valid + off if t.valid != NULL else NULL,
-                   SPACE_GM, <int64_t> at[i])
+        if t.valid != NULL:
+            if o.code != OP_TST and not marked_global(t, off, o.size):
+                if unwritten(m, s, warp, o, i, SPACE_GM, <int64_t> at[i]):
+                    return
+            if o.code != OP_TLD:
+                mark_global(t, off, o.size)
+        lane_value(m, s, warp, o, i, t.data + off)
         if m.stop:
             return

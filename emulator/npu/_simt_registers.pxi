@@ -2,7 +2,8 @@
 #
 # Most registers of most programs are counters and addresses: the same in all lanes, or the same
 # amount more in each lane than in the one before. Such a register is *regular* and is kept as its
-# first lane and that step; words with regular operands look at no lanes.
+# first lane and that step; words with regular operands look at no lanes. Others know where their
+# lanes are: what a warp loaded in a row from a tensor that nobody writes stays there.
 
 cdef inline bint is_regular(const Warp* w, int reg) noexcept nogil:
     return w.regular[reg >> 6] >> (reg & 63) & 1
@@ -16,38 +17,48 @@ cdef inline void unfold(Lanes from_, uint32_t* out) noexcept nogil:
 
 
 cdef inline void set_regular(Simt* f, int warp, int reg, uint32_t first, uint32_t step) noexcept nogil:
-    cdef Lanes* lanes = &f.lanes[warp * f.registers + reg]
-    lanes.first, lanes.step = first, step
+    cdef Lanes* even = &f.file[warp * f.registers + reg].even
+    even.first, even.step = first, step
     f.warp[warp].regular[reg >> 6] |= <uint64_t> 1 << (reg & 63)
+
+
+cdef inline void set_lanes(Simt* f, int warp, int reg, const uint32_t* at) noexcept nogil:
+    """The register's lanes are there, and will not change there."""
+    f.file[warp * f.registers + reg].at = at
+    f.warp[warp].regular[reg >> 6] &= ~(<uint64_t> 1 << (reg & 63))
 
 
 cdef inline const uint32_t* lanes_of(const Simt* f, int warp, int reg, uint32_t* room) noexcept nogil:
     """A register's lanes, made in `room` where it is regular."""
     if not is_regular(&f.warp[warp], reg):
-        return f.r + (warp * f.registers + reg) * LANES
-    unfold(f.lanes[warp * f.registers + reg], room)
+        return f.file[warp * f.registers + reg].at
+    unfold(f.file[warp * f.registers + reg].even, room)
     return room
 
 
 cdef inline uint32_t* all_lanes(Simt* f, int warp, int reg) noexcept nogil:
-    """Where the lanes of a register are, once all of them have been written there."""
-    f.warp[warp].regular[reg >> 6] &= ~(<uint64_t> 1 << (reg & 63))
-    return f.r + (warp * f.registers + reg) * LANES
+    """A register's own place, once all of its lanes have been written there."""
+    cdef uint32_t* own = f.r + (warp * f.registers + reg) * LANES
+    set_lanes(f, warp, reg, own)
+    return own
 
 
 cdef inline uint32_t* some_lanes(Simt* f, int warp, int reg) noexcept nogil:
     """The same for some of them; the others are as they were."""
+    cdef uint32_t* own = f.r + (warp * f.registers + reg) * LANES
+    cdef const Register* now = &f.file[warp * f.registers + reg]
     if is_regular(&f.warp[warp], reg):
-        unfold(f.lanes[warp * f.registers + reg], f.r + (warp * f.registers + reg) * LANES)
+        unfold(now.even, own)
+    elif now.at != own:
+        memcpy(own, now.at, LANES * sizeof(uint32_t))
     return all_lanes(f, warp, reg)
 
 
 cdef inline uint32_t lane_of(const Simt* f, int warp, int reg, int lane) noexcept nogil:
-    cdef Lanes lanes
-    if not is_regular(&f.warp[warp], reg):
-        return f.r[(warp * f.registers + reg) * LANES + lane]
-    lanes = f.lanes[warp * f.registers + reg]
-    return lanes.first + <uint32_t> lane * lanes.step
+    cdef const Register* now = &f.file[warp * f.registers + reg]
+    if is_regular(&f.warp[warp], reg):
+        return now.even.first + <uint32_t> lane * now.even.step
+    return now.at[lane]
 
 
 cdef const uint32_t* operand(const Simt* f, int warp, int value, int kind, uint32_t* room) noexcept nogil:
@@ -63,7 +74,7 @@ cdef const uint32_t* operand(const Simt* f, int warp, int value, int kind, uint3
 cdef inline bint regular_operand(const Simt* f, int warp, int value, int kind, Lanes* found) noexcept nogil:
     """The same without looking at lanes; False: it is not regular."""
     if kind == 0:
-        found[0] = f.lanes[warp * f.registers + value]
+        found[0] = f.file[warp * f.registers + value].even
         return is_regular(&f.warp[warp], value)
     found.first, found.step = f.u[value] if kind == 1 else <uint32_t> value, 0
     return True
@@ -147,7 +158,7 @@ cdef bint regular_word(Machine* m, Sub* s, int warp, const Uop* o) noexcept nogi
         if code == OP_TFMA:
             if not is_regular(&f.warp[warp], o.c):
                 return False
-            a = f.lanes[warp * f.registers + o.c]
+            a = f.file[warp * f.registers + o.c].even
             out.first, out.step = out.first + a.first, out.step + a.step
     set_regular(f, warp, o.dst, out.first, out.step)
     return True
@@ -168,7 +179,7 @@ cdef uint32_t special_lane(Machine* m, Sub* s, const Uop* o, int warp, int lane)
 
 cdef inline bint same_in_all(const Simt* f, int warp, int value, int kind) noexcept nogil:
     return kind != 0 or (is_regular(&f.warp[warp], value)
-                         and not f.lanes[warp * f.registers + value].step)
+                         and not f.file[warp * f.registers + value].even.step)
 
 
 cdef inline bint result_alike(const Simt* f, int warp, const Uop* o) noexcept nogil:

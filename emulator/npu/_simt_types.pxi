@@ -16,6 +16,7 @@ cdef enum:
     WAKE_WORDS = 4      # of 64 cycles, a ring's
     RING = 256          # cycles that a sub-core runs ahead of the machine, at most
     ENTRIES = 512       # MSHRs, or writes on the way, at most
+    ENTRY_WORDS = 8     # of 64 bits, one each
     SOURCES = 12
     RETURNS = 4096      # places of the return path that can be booked ahead
 
@@ -91,19 +92,22 @@ cdef struct Warp:
     int32_t late
     int32_t base_why
     int32_t depth
-    uint64_t[2] regular         # registers, a bit each, that `Simt.lanes` has
+    uint64_t[2] regular         # registers, a bit each, that are `even`
     uint32_t[QS] q
 
 cdef struct Lanes:              # first, first + step, first + 2 step and so on
     uint32_t first
     uint32_t step
 
+cdef union Register:            # of a warp, see _simt_registers.pxi
+    Lanes even
+    const uint32_t* at          # its lanes: in `Simt.r`, or in a tensor that nobody writes
+
 cdef struct Simt
 
 cdef struct Line:               # of the D-cache
     int64_t used
     int64_t fill                # when its bytes are there
-    int32_t mshr                # that brings them, while `fill` is NEVER
 
 cdef struct Waiter:             # a load that waits for a line
     int32_t next
@@ -111,10 +115,14 @@ cdef struct Waiter:             # a load that waits for a line
     int32_t reg
     int32_t regs
 
-cdef struct Entry:              # an MSHR, or a place of the write buffer
-    int64_t free_at
+cdef struct Entry:              # an MSHR
     int32_t waiters             # first of a list, -1
     int32_t line                # of the cache, -1: none keeps it
+
+cdef struct Entries:            # MSHRs, or places of the write buffer
+    uint64_t[ENTRY_WORDS] free  # those found free, a bit each
+    int64_t[ENTRIES] free_at    # of the others; NEVER: not known yet
+    Entry[ENTRIES] at           # of MSHRs
 
 cdef struct Lsu:                # the memory unit's current access: its lines, in order
     int32_t count
@@ -131,14 +139,13 @@ cdef struct Lsu:                # the memory unit's current access: its lines, i
 cdef struct Ask:                # a request on its way to the memory system
     uint64_t address
     Simt* simt
-    int32_t sub
-    int32_t entry
-    int32_t kind
-    int32_t size
-    int32_t warp
-    int32_t reg
-    int32_t regs
     int32_t next
+    int16_t entry
+    int16_t reg
+    uint8_t kind
+    uint8_t size                # bytes written, or operations of an atomic
+    uint8_t warp
+    uint8_t regs
 
 cdef struct Calendar:           # requests of all sub-cores by the cycle in which they leave
     Ask* items
@@ -160,6 +167,7 @@ cdef struct Stamps:             # of the accesses to 128 bytes of a tensor, see 
     uint64_t* words             # their writes, then their reads
 
 cdef struct Simt:               # a vector sub-core in SIMT mode
+    int32_t core
     int32_t threads
     int32_t warps
     int32_t left                # warps that are not done
@@ -177,8 +185,8 @@ cdef struct Simt:               # a vector sub-core in SIMT mode
     int64_t[16] u
     Warp[WARPS] warp
     Meeting* stack              # [warps, depth]
-    uint32_t* r                 # [warps, registers, lanes], and for those that are regular
-    Lanes* lanes                # [warps, registers]
+    Register* file              # [warps, registers]
+    uint32_t* r                 # [warps, registers, lanes], for those that need it
     Score* score                # [warps, QS + registers]
     uint64_t eligible           # warps: a bit each, here and below
     uint64_t plain              # those whose next word occupies nothing beside its slot
@@ -193,11 +201,10 @@ cdef struct Simt:               # a vector sub-core in SIMT mode
     int64_t[SCHEDULERS] special_until
     int64_t[WHYS] whys          # of all its schedulers, over the run
     Lsu lsu
-    Entry[ENTRIES] mshr
-    Entry[ENTRIES] write
-    int32_t next_mshr
-    int32_t next_write
+    Entries mshr
+    Entries write
     Line* lines                 # [sets, ways]
+    int16_t* brings             # the MSHR that brings a line whose `fill` is NEVER
     uint64_t* tags              # of the lines: line number + 1, 0: empty
     int32_t sets
     int64_t uses                # of the cache

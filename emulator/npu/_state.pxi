@@ -198,11 +198,15 @@ cdef struct Sub:
     Region[REGIONS] regions
     Simt* simt              # NULL until a SIMT function runs
 
+cdef enum:
+    GRANULE = 128           # bytes of global memory that share a record
+
 cdef struct Tensor:         # of global memory, in ascending base order
     uint64_t base
     int64_t size
     uint8_t* data
-    uint8_t* valid          # NULL: all of it
+    uint8_t* valid          # of each byte, whether somebody has written it; NULL: all of it
+    uint8_t* whole          # of each granule, whether all of it is written; 0: look
     int32_t writable
     int32_t* last_write     # record of the last access to each granule, -1 none; NULL: read only
     int32_t* last_read

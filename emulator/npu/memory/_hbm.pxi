@@ -9,16 +9,21 @@
 # Refreshes stop all channels at once, the last `rfc` of every `refi`. They are left out of the time
 # in which backlogs are kept: `working` and `elapsed` convert.
 
+cdef inline double whole_part(double x) noexcept nogil:
+    """floor(x) of what is not negative: a conversion, where not every CPU has an instruction."""
+    return <double> <int64_t> x
+
+
 cdef inline double working(const Timing* t, double time) noexcept nogil:
     """Time without refreshes, of a time with them."""
-    cdef double whole = floor(time / t.refi), open_ = t.refi - t.rfc
+    cdef double whole = whole_part(time / t.refi), open_ = t.refi - t.rfc
     return whole * open_ + min(time - whole * t.refi, open_)
 
 
 cdef inline double elapsed(const Timing* t, double time) noexcept nogil:
     """Time with refreshes, of a time without them."""
     cdef double open_ = t.refi - t.rfc
-    return time + floor(time / open_) * t.rfc
+    return time + whole_part(time / open_) * t.rfc
 
 
 cdef inline Spot locate(const Map* p, uint64_t address) noexcept nogil:

@@ -42,8 +42,9 @@ cdef double ports(Memory* m, int core, bint write, double time, double cost) noe
 
 
 cdef void begin(Memory* m, double time) noexcept nogil:
-    m.time = time
-    m.now = at_channels(m, time)
+    if time != m.time:
+        m.time = time
+        m.now = at_channels(m, time)
     m.drained = 0
 
 

@@ -60,6 +60,7 @@ cdef Memory* memory_new(object n, int64_t bytes_) except NULL:
     m.outstanding = n["outstanding"]
     m.lines = (bytes_ >> m.line_bits) + 1
     m.oldest = m.current = 1
+    m.time = -1
     m.room = 4096
     m.channels = <Channel*> calloc(m.map.channels, sizeof(Channel))
     m.stamps = <uint32_t*> calloc(m.lines, sizeof(uint32_t))
@@ -142,6 +143,7 @@ cdef class MemorySystem:
                     view[i] = max(view[i], elapsed(&m.t, read_piece(
                         m, <uint64_t> at, <int> (n // BURST), m.now)))
                     at += n
+            m.time = -1     # `now` is not its
         return ends
 
     def busy_until(self):
