@@ -80,6 +80,19 @@ class Hazard:
 
 
 @dataclass(frozen=True)
+class Span:
+    """What one unit did in cycles `start` to `end` - 1: it worked on the instruction `where`
+    (section and word, None: on several), or waited for `wait`.
+    """
+
+    unit: str
+    start: int
+    end: int
+    where: tuple[str, int] | None
+    wait: str  # "": it worked
+
+
+@dataclass(frozen=True)
 class Result:
     """Outcome of `Machine.run`.
 
@@ -87,7 +100,8 @@ class Result:
     `speed_of_light` maps a resource to the share of its peak that was used (0 to 1) and `bound` is
     the largest. `phases` are named cycle counts such as ``fill`` and ``drain``. `issues` is a
     record array, a row per burst (section index, word, first cycle, count, interval, busy cycles
-    of each), for timelines and traces.
+    of each), for timelines and traces; a machine whose units decide for themselves when to work has
+    `spans` instead, of the range of cycles that was asked for.
     """
 
     chip: str
@@ -104,6 +118,7 @@ class Result:
     outputs: Mapping[str, NDArray[Any]]
     issues: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
     launch_s: float = 0.0
+    spans: Sequence[Span] = ()
 
     def __post_init__(self) -> None:
         for unit in self.units:

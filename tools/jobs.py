@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from isa.program import Program
     from tools.accuracy import Accuracy
 
+MOST_SHOWN = 2000  # cycles of a timeline with a column for each
+MOST_WATCHED = 100_000_000  # where a column stands for many
+
 
 @dataclass(frozen=True)
 class Request:
@@ -30,7 +33,8 @@ class Request:
     `check` True or False forces or forbids the accuracy figures, None leaves it to the size.
     `accumulate` is a model of accumulation that adds products in place of the chip's, `scale` how
     float operands are scaled before they are rounded (`programs.encoding`). With
-    `warm_l2` an NPU's L2 holds the inputs at first.
+    `warm_l2` an NPU's L2 holds the inputs at first. `timeline` is a range of cycles, first and the
+    one after the last, to keep what happens in it; of an NPU, in one core (`core`, or the first).
     """
 
     target: Any
@@ -47,6 +51,8 @@ class Request:
     accumulate: str | None = None
     scale: str | None = None
     warm_l2: bool = False
+    timeline: tuple[int, int] | None = None
+    core: int | None = None
 
     def load_chip(self, name: str) -> Any:
         """The chip of the request, or the named one where it leaves that open."""
@@ -159,7 +165,20 @@ def open_job(request: Request) -> Job:
             f"--warm-l2: {job.chip.name} has no L2, its inputs are in SRAM from the first cycle",
             help="it is for NPU chips, such as npu-950pr",
         )
+    if request.timeline is not None:
+        _check_timeline(job, request.timeline, request.core)
     return job
+
+
+def _check_timeline(job: Job, timeline: tuple[int, int], core: int | None) -> None:
+    npu = job.chip.chip_class == "npu"
+    cycles, most = timeline[1] - timeline[0], MOST_WATCHED if npu else MOST_SHOWN
+    if cycles > most:
+        raise Problem(f"--timeline: at most {most:,} cycles, not {cycles:,}")
+    if core is not None and not npu:
+        raise Problem(f"--core: {job.chip.name} is one core", help="it is for NPU chips")
+    if core is not None and not 0 <= core < job.chip.cores:
+        raise Problem(f"--core {core}: {job.chip.name} has cores 0 to {job.chip.cores - 1}")
 
 
 def _open_job(request: Request) -> Job:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from programs.kernel import Encoded
 from tools import machines
@@ -105,8 +105,12 @@ def _no_collection() -> Iterator[None]:
 
 def _run(job: Job, program: Program, encoded: Encoded, request: Request) -> Result:
     machine = machines.machine(job.chip)
-    # Only an NPU has an L2 to be warm.
-    start = {"warm_l2": True} if request.warm_l2 else {}
+    # What only an NPU has: an L2 to be warm, units whose work is kept only on request.
+    more: dict[str, Any] = {"warm_l2": True} if request.warm_l2 else {}
+    if request.timeline is not None and job.chip.chip_class == "npu":
+        from emulator.npu.spans import Watch
+
+        more["watch"] = Watch(request.core or 0, *request.timeline)
     try:
         return cast(
             "Result",
@@ -116,7 +120,7 @@ def _run(job: Job, program: Program, encoded: Encoded, request: Request) -> Resu
                 mode=request.mode,
                 hazards=request.hazards,
                 accumulate=request.accumulate,
-                **start,
+                **more,
             ),
         )
     except machine.HazardError as error:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from emulator.result import Result
+from emulator.result import Result, Span
 from isa.program import Program
 from tools.machines import instruction_set
+from tools.occupancy import COLUMNS, occupancy, scale_of
 from tools.page import WIDTH
 from tools.problem import Problem
 
 STRIP = 80  # cycles side by side
-MOST_CYCLES = 2000
+MARK = 20  # columns from one number above a strip to the next
 
 
 def parse_range(text: str) -> tuple[int, int]:
@@ -28,8 +29,6 @@ def parse_range(text: str) -> tuple[int, int]:
         raise Problem(f"--timeline: '{text}' is no range of cycles", help="write 0:80") from None
     if not colon or start < 0 or stop <= start:
         raise Problem(f"--timeline: '{text}' is no range of cycles", help="write 0:80")
-    if stop - start > MOST_CYCLES:
-        raise Problem(f"--timeline: at most {MOST_CYCLES:,} cycles, not {stop - start:,}")
     return start, stop
 
 
@@ -38,6 +37,8 @@ def timeline(program: Program, result: Result, start: int, stop: int) -> str:
     if start >= result.cycles:
         raise Problem(f"--timeline: the run ends in cycle {result.cycles - 1:,}")
     stop = min(stop, result.cycles)
+    if result.spans:
+        return _of_units(program, result, start, stop)
     rows, letters = _rows(program, result, start, stop)
     if not rows:
         return f"  no queue issues in cycles {start:,} to {stop - 1:,}"
@@ -52,6 +53,31 @@ def timeline(program: Program, result: Result, start: int, stop: int) -> str:
         lines.append("")
     key = "  ".join(f"{letter} {name}" for name, letter in letters.items())
     return "\n".join([*lines, *_wrapped(f"{key}  = still busy  . not issued")])
+
+
+def _of_units(program: Program, result: Result, start: int, stop: int) -> str:
+    """One strip whatever the range: units of an NPU are busy for hundreds of cycles at a time."""
+    label = max(len(span.unit) for span in result.spans) + 2
+    columns = min(COLUMNS, WIDTH - label - 2)
+    scale = scale_of(stop - start, columns)
+    units, work, waits = occupancy(result.spans, _mnemonic(program), start, stop, scale)
+    marks = "".join(
+        f"{start + column * scale:,}".ljust(MARK)
+        for column in range(0, -(-(stop - start) // scale), MARK)
+    )
+    lines = [f"  {'cycle'.ljust(label)}{marks.rstrip()}"]
+    lines += [f"  {unit.ljust(label)}{cells}" for unit, cells in units.items()]
+    works = "  ".join(f"{letter} {name}" for name, letter in work.items())
+    waited = "  ".join(f"{letter} {name}" for name, letter in waits.items())
+    each = f"A column is {scale:,} cycles: what took the most of them." if scale > 1 else ""
+    text = [*lines, "", *_wrapped(f"{works}  = still busy  . idle")]
+    return "\n".join([*text, *_wrapped(waited, "waits"), *([f"  {each}"] if each else [])])
+
+
+def _mnemonic(program: Program) -> Callable[[Span], str]:
+    """What a span worked on, by name; a scalar unit's is of many words at once."""
+    names = {s.name: m for s, m in zip(program.sections, _mnemonics(program), strict=True)}
+    return lambda span: names[span.where[0]][span.where[1]] if span.where else "scalar"
 
 
 def _rows(
@@ -117,7 +143,8 @@ def _ruler(low: int, high: int, label: int) -> list[str]:
     return [first[:WIDTH], f"  {' ' * label}{digits}"]
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrapped(text: str, title: str = "key") -> list[str]:
     import textwrap
 
-    return textwrap.wrap(text, WIDTH, initial_indent="  key  ", subsequent_indent="       ")
+    first = f"  {title}  "
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))

@@ -27,6 +27,8 @@ cdef void account(Pipe* p, int64_t until, int reason) noexcept nogil:
     cdef int64_t span = until - p.accounted, shaded
     if span <= 0:
         return
+    if p.watch != NULL:
+        witness(p.watch, p.accounted, until, p.place, p.current, reason)
     if reason == R_BUSY:
         p.busy += span
         shaded = min(p.starved, span)

@@ -265,6 +265,7 @@ cdef class Engine:
                 p.name = p.tail = names[j]
                 p.capacity = max(m.spec.queue[j], 1)
                 p.wake, p.current, p.reason = -1, -1, -1
+                p.place = i * PIPES + j
                 if p.slot < 0 or (s.vector and vector_slots[j] < 0):
                     p.slot = SLOTS - 1
                 p.ring = <Pending*> calloc(p.capacity, sizeof(Pending))
@@ -328,6 +329,7 @@ cdef class Engine:
         free(m.called)
         free(m.tensors)
         free(m.functions)
+        free(m.watch.items)
         memory_free(m.memory)
         free(m.agenda.events)
         free(m.agenda.far)
@@ -391,6 +393,33 @@ cdef class Engine:
     def _help(self, int number):
         with nogil:
             work_along(&self.m, &self.m.workers[number])
+
+    def watch(self, int first, int last, int64_t start, int64_t stop):
+        """Before a run: keep what sub-cores first to last do in cycles start to stop - 1."""
+        cdef Machine* m = &self.m
+        cdef int i, j
+        m.watch.start, m.watch.stop = start, stop
+        for i in range(max(first, 0), min(last + 1, m.sub_count)):
+            for j in range(PIPES):
+                m.subs[i].pipes[j].watch = &m.watch
+
+    def spans(self):
+        """[n, 6]: sub-core, pipe, row, reason, first cycle, cycle after the last."""
+        cdef Machine* m = &self.m
+        cdef int64_t[:, ::1] found
+        cdef int64_t i
+        if m.watch.failed:
+            raise MemoryError
+        made = np.empty((m.watch.count, 6), np.int64)
+        found = made
+        for i in range(m.watch.count):
+            found[i, 0] = m.watch.items[i].place // PIPES
+            found[i, 1] = m.watch.items[i].place % PIPES
+            found[i, 2] = m.watch.items[i].row
+            found[i, 3] = m.watch.items[i].reason
+            found[i, 4] = m.watch.items[i].start
+            found[i, 5] = m.watch.items[i].end
+        return made
 
     def faults(self):
         """(kind, row, other row, sub-core, cycle, a, b, c, count, thread) of every fault."""

@@ -66,6 +66,7 @@ cdef struct Machine:
     int32_t record_capacity
     int64_t l0_read
     Memory* memory          # L2 and HBM
+    Watch watch
 
 
 cdef void fault(

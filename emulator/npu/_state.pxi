@@ -77,6 +77,8 @@ cdef struct Flight:         # a piece of a request that is under way
     double size
     int32_t reason          # what it waits for
 
+include "_spans.pxi"
+
 cdef struct Transfer:       # of a pipe from or to global memory
     Request request
     double rate             # of the engine, bytes per cycle
@@ -123,6 +125,8 @@ cdef struct Pipe:
     int32_t signal_count
     int64_t asked           # requests to the memory system
     int64_t arrived         # all before this one are complete
+    Watch* watch            # NULL: nobody looks
+    int32_t place           # sub-core * PIPES + pipe
     Transfer transfer
     uint8_t[REQUESTS] here  # complete, by number modulo REQUESTS
     Clock clock

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from emulator.npu.hazards import WARNINGS
 from emulator.npu.prepare import Prepared
-from emulator.result import Hazard, InstructionUse, MemoryUse, Result, UnitUse
+from emulator.result import Hazard, InstructionUse, MemoryUse, Result, Span, UnitUse
 from isa.npu import PIPES
 
 # The engine's reasons, in the order of its enum; the first and the last are no waits.
@@ -56,6 +56,7 @@ def result(
     mode: str,
     outputs: Mapping[str, NDArray[Any]],
     simt: SimtUse,
+    spans: tuple[Span, ...] = (),
 ) -> Result:
     """Sum the sub-cores' accounts up by unit."""
     chip, cycles = prepared.chip, totals["cycles"]
@@ -89,6 +90,7 @@ def result(
         phases={},
         outputs=outputs,
         launch_s=chip.launch,
+        spans=spans,
     )
 
 

@@ -20,6 +20,7 @@ from emulator.npu.hazards import HazardError, Writer
 from emulator.npu.memory.numbers import numbers
 from emulator.npu.models import CubeSums
 from emulator.npu.prepare import Prepared
+from emulator.npu.spans import Watch, spans
 from emulator.numerics.accumulate import Model
 from emulator.numerics.running import choose
 from emulator.result import Result
@@ -62,6 +63,7 @@ class Machine:
         warm_l2: bool = False,
         threads: int | None = None,
         accumulate: str | Model | None = None,
+        watch: Watch | None = None,
     ) -> Result:
         """Run a program on `tensors`: codes of every input, by name.
 
@@ -71,7 +73,8 @@ class Machine:
         `warm_l2` holds the inputs as if they had been read once in ascending order (of more than
         fits, the last). Values are computed on `threads` host threads, by default one for each CPU;
         no result depends on it. `accumulate` is a model that adds products in place of the chip's
-        (`emulator.numerics.accumulate`). Raises `HazardError` and `globals.LayoutError`.
+        (`emulator.numerics.accumulate`). `watch` keeps what a core does in a range of cycles as the
+        result's `spans`. Raises `HazardError` and `globals.LayoutError`.
         """
         if mode not in MODES:
             raise ValueError(f"no mode '{mode}'; modes: {', '.join(MODES)}")
@@ -90,6 +93,10 @@ class Machine:
             prepared.sections, [p.row() for p in placed], prepared.blocks, prepared.kind, values,
             hazards == "error", warm_l2, threads or host_threads(), MOST_WORK, sums,
         )  # fmt: skip
+        if watch is not None:
+            subs = 1 + self.chip.vector.per_core
+            first = watch.core * subs
+            engine.watch(first, first + subs - 1, watch.start, watch.stop)
         engine.run()
         names = [(p.tensor.name, p.base, p.size) for p in placed]
         found = Writer(prepared, names).hazards(engine.faults())
@@ -104,6 +111,7 @@ class Machine:
         return accounts.result(
             prepared, engine.accounts(), engine.uses(), engine.totals(), found, mode=mode,
             outputs=outputs, simt=accounts.SimtUse(engine.simt(), engine.stalls()),
+            spans=spans(prepared, engine.spans()),
         )  # fmt: skip
 
 

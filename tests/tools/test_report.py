@@ -114,7 +114,7 @@ def test_timeline_starts_inside_a_burst() -> None:
     assert cells == {"mem.w0.read": ".R.R", "mem.e0.write": "==.."}
 
 
-@pytest.mark.parametrize("text", ["5", "9:3", "a:b", "-4:2", "0:999999"])
+@pytest.mark.parametrize("text", ["5", "9:3", "a:b", "-4:2"])
 def test_ranges_that_are_none(text: str) -> None:
     with pytest.raises(Problem, match="--timeline"):
         parse_range(text)

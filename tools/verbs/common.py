@@ -37,6 +37,8 @@ class Line:
     accumulate: str | None
     scale: str | None
     warm_l2: bool
+    timeline: tuple[int, int] | None = None
+    core: int | None = None
 
     def request(self, mode: str, check: bool | None, wanted: Iterable[str]) -> Request:
         """The request, with every file read that it names."""
@@ -56,6 +58,8 @@ class Line:
             accumulate=self.accumulate,
             scale=self.scale,
             warm_l2=self.warm_l2,
+            timeline=self.timeline,
+            core=self.core,
         )
 
     def out_files(self) -> dict[str, str]:
@@ -100,4 +104,4 @@ def usage(ctx: click.Context, examples: Iterable[str]) -> None:
 
 
 def line_of(options: dict[str, Any]) -> Line:
-    return Line(**{name: options[name] for name in Line.__dataclass_fields__})
+    return Line(**{name: options[name] for name in Line.__dataclass_fields__ if name in options})

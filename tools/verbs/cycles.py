@@ -17,7 +17,8 @@ EXAMPLES = (
 
 @click.command(short_help="Count cycles without values, in depth.")
 @target_options
-@click.option("--timeline", metavar="A:B", help="Show cycles A to B-1, a row per queue.")
+@click.option("--timeline", metavar="A:B", help="Show cycles A to B-1, a row per queue or unit.")
+@click.option("--core", type=int, metavar="N", help="NPU: the core of the timeline; 0.")
 @click.option("--section", "names", metavar="NAME", multiple=True, help="Only this section.")
 @click.option("--all", "everything", is_flag=True, help="Every section, every instruction.")
 @click.pass_context
@@ -25,6 +26,7 @@ def cycles(
     ctx: click.Context,
     /,
     timeline: str | None,
+    core: int | None,
     names: tuple[str, ...],
     everything: bool,
     **options: Any,
@@ -45,7 +47,9 @@ def cycles(
 
     check_sections(names)
     chosen = parse_range(timeline) if timeline is not None else None
-    line = line_of(options)
+    if core is not None and chosen is None:
+        raise Problem("--core goes with --timeline", help="write --timeline 0:10000")
+    line = line_of({**options, "timeline": chosen, "core": core})
     report = line.execute("timing")
     if line.to_stdout:
         click.echo(report.to_json())
