@@ -23,6 +23,7 @@ from isa.table import Instruction
 
 Value = Reg | int
 ZERO = Reg("x", 0)
+WIDE = 1 << 31  # immediate operands are below it
 OPPOSITE = {"eq": "ne", "ne": "eq", "lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
 
 
@@ -111,8 +112,19 @@ class Code(Words):
 
     def op(self, name: str, dst: Reg, a: Reg, b: Value) -> Reg:
         """``add``, ``sub``, ``mul``, ``div``, ``rem``, ``min``, ``max``, ``shl``, ``shr``..."""
-        self(name, dst=dst, a=a, b=b)
+        with self.operand(b) as b:
+            self(name, dst=dst, a=a, b=b)
         return dst
+
+    @contextmanager
+    def operand(self, value: Value) -> Iterator[Value]:
+        """The value as the second operand: in a register if it has more than 32 bits."""
+        if isinstance(value, Reg) or -WIDE <= value < WIDE:
+            yield value
+            return
+        with self.temporary() as register:
+            self.mov(register, value)
+            yield register
 
     def scaled(self, dst: Reg, a: Reg, factor: int) -> Reg:
         """dst = a * factor, by a shift where that does it."""
@@ -123,7 +135,8 @@ class Code(Words):
     # ---- control ---------------------------------------------------------------------------------
 
     def branch(self, cond: str, a: Reg, b: Value, to: Label) -> None:
-        self("br", cond=cond, a=a, b=b, target=to)
+        with self.operand(b) as b:
+            self("br", cond=cond, a=a, b=b, target=to)
 
     @contextmanager
     def loop(self, counter: Reg, start: Value, stop: Value, step: int) -> Iterator[None]:
@@ -133,7 +146,7 @@ class Code(Words):
         self.branch("ge", counter, stop, out)
         self.bind(top)
         yield
-        self("add", dst=counter, a=counter, b=step)
+        self.op("add", counter, counter, step)
         self.branch("lt", counter, stop, top)
         self.bind(out)
 

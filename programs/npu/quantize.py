@@ -134,8 +134,14 @@ class _Builder:
         self.core = self.made.vector
         blocked, integers = codes.to in BLOCKS, codes.to in INTEGERS
         self.groups = up(cols, PAIRS) * FACTOR_LANES if blocked else 0  # of a row in UB
-        self.tile = row_tile(chip, dtype, codes.element, rows, cols, CONSTANTS, chunk=PAIRS,
-                             more=6 * self.groups)  # fmt: skip
+        tile = row_tile(chip, dtype, codes.element, rows, cols, CONSTANTS, chunk=PAIRS,
+                        more=6 * self.groups)  # fmt: skip
+        if tile is None:
+            raise KernelError(
+                f"{chip.name}: a row of {cols:,} columns and its codes do not fit into"
+                f" {int(chip.vector.ub):,} bytes of UB"
+            )
+        self.tile = tile
         self.x = self.made.tensor("x", dtype, (rows, cols))
         self.y = self.made.tensor("y", codes.element, (rows, cols), "out")
         size, depth = self.tile.rows, self.tile.depth

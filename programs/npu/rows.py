@@ -1,7 +1,7 @@
-"""Kernels over [rows, columns] on the vector sub-cores: how rows are cut into tiles.
+"""Kernels over [rows, columns] on the vector sub-cores: tiles of rows, and loops over them.
 
-Tiles of rows go round over all vector sub-cores. x and y have a ring each, so that while V works on
-one tile MTE2 brings the next and MTE3 takes the last away; what bounds a run is HBM.
+`rowwise` builds kernels whose results depend on the whole row, `pieces` those kernels for rows that
+UB cannot hold; kernels that work element by element are built here.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import ClassVar
 
 from emulator.npu.chip import NpuChip
 from isa.npu import Reg
-from isa.program import Program, Tensor
+from isa.program import Program
 from programs.kernel import KernelError, Params
 from programs.npu.simd import LANES, Function, Mask, Vector, lanes_bytes
-from programs.npu.tiles import Core, TileProgram
+from programs.npu.tiles import TileProgram
 from programs.rows import RowsMaths
 
 FLOATS = ("fp32", "fp16", "bf16", "e4m3", "e5m2", "hif8")
@@ -70,8 +70,11 @@ class RowTile:
 def row_tile(
     chip: NpuChip, x: str, y: str, rows: int, cols: int, constant: int, chunk: int = LANES,
     more: int = 0,
-) -> RowTile:  # fmt: skip
-    """The tile for rows of dtype x and y; `constant` bytes of UB are taken, `more` per row."""
+) -> RowTile | None:  # fmt: skip
+    """The tile for rows of dtype x and y; `constant` bytes of UB are taken, `more` per row.
+
+    None if UB cannot hold a row.
+    """
     padded = up(cols, chunk) * chunk
     x_pitch, y_pitch = lanes_bytes(x, padded), lanes_bytes(y, padded)
     per_worker = up(rows, chip.vectors)
@@ -82,10 +85,7 @@ def row_tile(
         if fit >= 1:
             break
     else:
-        raise KernelError(
-            f"{chip.name}: a row of {cols:,} columns needs {row + constant + 1024:,} bytes of UB,"
-            f" it has {int(chip.vector.ub):,}"
-        )
+        return None
     most = min(fit, max(TILE // max(x_pitch, y_pitch), 1), per_worker)
     if most > TOGETHER:
         most -= most % TOGETHER
@@ -204,6 +204,13 @@ class RowsFunction:
         """The join of sums."""
         self.f.add(total, other, into=total)
 
+    def scale(self, total: Vector, epsilon: float, one: Vector) -> tuple[Vector, Vector]:
+        """(mean, 1 / sqrt(mean + epsilon)) of a row's total."""
+        f = self.f
+        mean = f.div(total, float(self.tile.cols))
+        root = f.sqrt(f.add(mean, epsilon))
+        return mean, f.div(one, root, into=root)
+
     def scaled(
         self, numbers: list[int], step: Callable[[int, Vector], Vector], gamma: str, beta: str = ""
     ) -> None:
@@ -224,56 +231,6 @@ class RowsFunction:
 
         self.chunks(visit)
         f.free(*at, *to, *columns)
-
-
-class RowwiseKernel(NpuRows):
-    """x [rows, cols] -> y, row by row, in one SIMD function per tile."""
-
-    @abstractmethod
-    def emit(self, rows: RowsFunction) -> None:
-        """The function's body. Its arguments: x, y, rows, scratch and one per `per_column`."""
-
-    def build(self, chip: NpuChip, dtype: str, params: Params) -> Program:
-        rows, cols = int(params["rows"]), int(params["cols"])
-        program = TileProgram(chip)
-        x = program.tensor("x", self.checked(chip, dtype), (rows, cols))
-        columns = [program.tensor(name, "fp32", (cols,)) for name in self.per_column]
-        y = program.tensor("y", "fp32", (rows, cols), "out")
-        constant = len(columns) * up(cols, LANES) * LANES * 4
-        tile = row_tile(chip, dtype, "fp32", rows, cols, constant)
-        f = program.simd(self.name, "x", "y", "rows", "scratch", *self.per_column)
-        self.emit(RowsFunction(f, tile, dtype))
-        core = program.vector
-        kept = self.constants(core, columns, cols)
-        scratch = core.buffer("ub", 4 * tile.rows, "scratch")
-        parts = {n: {n: ("ub", tile.rows * pitch)}
-                 for n, pitch in (("x", tile.x_pitch), ("y", tile.y_pitch))}  # fmt: skip
-        xs = core.ring("x", ("mte2", "v"), parts["x"], tile.depth)
-        ys = core.ring("y", ("v", "mte3"), parts["y"], tile.depth)
-        with core.tiles(rows, tile.rows, tile.blocks) as (first, count):
-            with xs.stage("mte2") as slot, core.operands(pitch=tile.x_pitch) as more:
-                core.load(slot["x"], x, first, pitch=cols, n=cols, rows=count,
-                          dst_pitch=more["pitch"])  # fmt: skip
-            with xs.stage("v") as source, ys.stage("v") as target:
-                core.call(f, source["x"], target["y"], count, scratch, *kept)
-            with ys.stage("mte3") as slot:
-                core.store(y, first, slot["y"], pitch=cols, n=cols, rows=count,
-                           src_pitch=tile.y_pitch)  # fmt: skip
-            xs.advance()
-            ys.advance()
-        meta = {"kernel": self.name, "dtype": dtype, "shape": {"rows": rows, "cols": cols},
-                "tile": f"{tile.rows}x{cols}"}  # fmt: skip
-        return program.finish(tile.blocks, meta)
-
-    def constants(self, core: Core, columns: list[Tensor], cols: int) -> list[int]:
-        """Addresses in UB of the inputs [cols], loaded before the first tile."""
-        kept = []
-        for tensor in columns:
-            kept.append(core.buffer("ub", up(cols, LANES) * LANES * 4, tensor.name))
-            core.load(kept[-1], tensor, 0, n=cols)
-        if columns:
-            core.hand_over("mte2", "v", core.flags([("mte2", "v")], 1))
-        return kept
 
 
 class ElementwiseKernel(NpuRows):

@@ -146,12 +146,12 @@ class Core(Code):
 
     def load(
         self, to: Value, tensor: Tensor, first: Value, *, n: Value, pitch: int = 1,
-        space: str = "ub", **more: Value,
+        space: str = "ub", l2: str = "normal", **more: Value,
     ) -> None:  # fmt: skip
         """MTE2: n elements from element `first` * `pitch` on; `more` as the row ``load`` has it."""
         with self.temporary() as src, self.operands(dst=to, n=n, **more) as operands:
             self.place(src, tensor, first, pitch)
-            self("load", space=space, width=width(tensor.dtype), src=src, **operands)
+            self("load", space=space, width=width(tensor.dtype), src=src, l2=l2, **operands)
 
     def store(
         self, tensor: Tensor, first: Value, src: Value, *, n: Value, pitch: int = 1, **more: Value

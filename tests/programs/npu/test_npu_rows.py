@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from npu_rows import CHIPS, check, timed
 
-from emulator.npu.chip import load
 from emulator.npu.machine import Machine
-from emulator.result import Result
-from programs.encoding import rounded
 from programs.kernel import KernelError
 from programs.registry import kernels
 
 ROWS = ("softmax", "rmsnorm", "layernorm", "gelu", "add")
-CHIPS = {name: load(f"npu-{name}") for name in ("tiny", "950pr", "950dt", "910b")}
-
-
-def check(name: str, chip: str, dtype: str, rows: int, cols: int) -> Result:
-    kernel = kernels("npu")[name]
-    params = kernel.resolve({"rows": rows, "cols": cols})
-    arrays = kernel.inputs(params, 3)
-    encoded = kernel.encode(dtype, params, arrays)
-    made = kernel.build(CHIPS[chip], dtype, params)
-    result = Machine(CHIPS[chip]).run(made, encoded.tensors)
-    assert not result.hazards
-    got = kernel.decode(dtype, params, result.outputs, encoded)
-    # Rounding the inputs is not the kernel's error.
-    arrays = {n: rounded(x, dtype, 1) for n, x in arrays.items()}
-    for out, expected in kernel.reference(params, arrays).items():
-        limit = 1e-6 * (1 + np.abs(expected)) * _condition(name, arrays)
-        assert (np.abs(got[out] - expected) <= limit).all()
-    return result
-
-
-def _condition(name: str, arrays: dict[str, Any]) -> Any:
-    """How much a row's own numbers magnify a rounding: layernorm takes differences of them."""
-    if name != "layernorm":
-        return 1.0
-    x = arrays["x"].astype(np.float64)
-    return 1 + np.abs(x).max(1, keepdims=True) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "e4m3"])
@@ -89,12 +59,6 @@ def test_gelu_is_within_its_bound() -> None:
     assert (got[~finite] == np.inf).all()
 
 
-def timed(name: str, **given_: Any) -> Result:
-    kernel = kernels("npu")[name]
-    chip = CHIPS["950pr"]
-    return Machine(chip).run(kernel.build(chip, "fp32", kernel.resolve(given_)), mode="timing")
-
-
 def test_large_norms_wait_for_memory() -> None:
     result = timed("rmsnorm", rows=2048, cols=2048)
     assert result.bound == "hbm"
@@ -102,10 +66,7 @@ def test_large_norms_wait_for_memory() -> None:
     assert moved / result.cycles > 0.75 * 1.6e12 / 1.65e9  # of what HBM delivers
 
 
-def test_rows_that_do_not_fit() -> None:
+def test_formats_of_a_chip() -> None:
     kernel = kernels("npu")["softmax"]
-    with pytest.raises(KernelError, match=r"columns needs [\d,]+ bytes of UB, it has 32,768"):
-        kernel.build(CHIPS["tiny"], "fp32", kernel.resolve({"rows": 2, "cols": 5000}))
-    check("softmax", "tiny", "fp32", 3, 2500)  # one row at a time
     with pytest.raises(KernelError, match="softmax on npu-910b takes fp32, fp16, bf16, not e4m3"):
         kernel.build(CHIPS["910b"], "e4m3", kernel.resolve({}))

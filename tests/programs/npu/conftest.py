@@ -1,0 +1,6 @@
+"""Lets tests of this directory import its helpers, whatever the import mode."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
