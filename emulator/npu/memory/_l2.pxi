@@ -121,6 +121,12 @@ cdef void next_generation(Memory* m) noexcept nogil:
         forget_oldest(m)
 
 
+cdef inline bint settled(Memory* m, int64_t line, uint32_t mask, bint write) noexcept nogil:
+    """Whether `touch` would find all sectors there and change nothing."""
+    cdef uint32_t v = m.stamps[line], wanted = mask << 4 | mask if write else mask
+    return <int64_t> (v >> STAMP_BITS) == m.current and v & (wanted | FILLING) == wanted
+
+
 cdef inline int touch(
     Memory* m, int64_t line, uint32_t mask, bint write, bint keep, double* ready) noexcept nogil:
     """Which of the sectors `mask` are not there. From now on they are, unless nothing is kept.

@@ -55,6 +55,17 @@ cdef double room_for_writes(Memory* m) noexcept nogil:
     return elapsed(&m.t, max(m.drained - m.queue * BURSTS * m.t.burst, 0))
 
 
+cdef inline bint next_row(Request* r) noexcept nogil:
+    """Go on to the next row where this one is done; False: it was the last."""
+    if r.done_bytes >= r.row:
+        r.done_bytes = 0
+        r.done_rows += 1
+    if r.done_rows >= r.rows:
+        r.done_rows = 0
+        r.done_planes += 1
+    return r.done_planes < r.planes and r.row > 0 and r.rows > 0
+
+
 cdef Answer serve(Memory* m, Request* r, double time, double most) noexcept nogil:
     """The next piece of a request that leaves the engine at `time`: at most `most` bytes.
 
@@ -62,21 +73,16 @@ cdef Answer serve(Memory* m, Request* r, double time, double most) noexcept nogi
     so that engines share it evenly and keep their windows full, in pieces of an eighth.
     """
     cdef Answer a
-    cdef double moved = 0, weight = 0, ready = time
+    cdef double moved = 0, weight = 0, ready = time, bytes_
     cdef uint64_t at, end, stop
-    cdef int64_t line
-    cdef int64_t size = (<int64_t> 1) << m.line_bits
-    cdef int mask, missing
+    cdef int64_t line, size = (<int64_t> 1) << m.line_bits
+    cdef uint64_t others = (size - 1) >> SECTOR_BITS    # sectors of a line but the first
+    cdef uint32_t mask, whole = (<uint32_t> 2 << others) - 1
+    cdef int missing
     begin(m, time)
     a.cost, a.missed, a.finished = 0, 0, 0
     while True:
-        if r.done_bytes >= r.row:
-            r.done_bytes = 0
-            r.done_rows += 1
-        if r.done_rows >= r.rows:
-            r.done_rows = 0
-            r.done_planes += 1
-        if r.done_planes >= r.planes or r.row <= 0 or r.rows <= 0:
+        if not next_row(r):
             a.finished = 1
             break
         if moved >= most or 2 * weight >= most:
@@ -87,20 +93,20 @@ cdef Answer serve(Memory* m, Request* r, double time, double most) noexcept nogi
         while at < end and moved < most and 2 * weight < most:
             line = <int64_t> (at >> m.line_bits)
             stop = min((<uint64_t> line + 1) << m.line_bits, end)
-            if <int64_t> (stop - at) == size:
-                mask = (1 << (size // SECTOR)) - 1
-            else:
-                mask = (2 << ((stop - 1) // SECTOR % (size // SECTOR))) - (
-                    1 << (at // SECTOR % (size // SECTOR)))
+            bytes_ = <double> <int64_t> (stop - at)
+            mask = whole
+            if <int64_t> (stop - at) != size:
+                mask = (<uint32_t> 2 << ((stop - 1) >> SECTOR_BITS & others)) - (
+                    <uint32_t> 1 << (at >> SECTOR_BITS & others))
                 a.cost += m.partial
-            if line < m.lines:
+            if line < m.lines and not settled(m, line, mask, r.write):
                 missing = touch(m, line, mask, r.write, r.keep, &ready)
                 if missing and not r.write:
                     ready = fetch(m, line, missing, r.keep, ready)
                     a.missed = 1
-                    weight += 3 * <double> (stop - at)
-            moved += <double> (stop - at)
-            weight += <double> (stop - at)
+                    weight += 3 * bytes_
+            moved += bytes_
+            weight += bytes_
             at = stop
         r.done_bytes = r.row - <int64_t> (end - at)
     a.cost += moved
