@@ -121,10 +121,24 @@ cdef void next_generation(Memory* m) noexcept nogil:
         forget_oldest(m)
 
 
-cdef inline bint settled(Memory* m, int64_t line, uint32_t mask, bint write) noexcept nogil:
-    """Whether `touch` would find all sectors there and change nothing."""
+cdef inline bint hit(
+    Memory* m, int64_t line, uint32_t mask, bint write, bint keep) noexcept nogil:
+    """What `touch` does where the sectors are there and nothing need be logged or waited for; False:
+    it is not so simple."""
     cdef uint32_t v = m.stamps[line], wanted = mask << 4 | mask if write else mask
-    return <int64_t> (v >> STAMP_BITS) == m.current and v & (wanted | FILLING) == wanted
+    cdef int64_t gen = v >> STAMP_BITS
+    if v & (wanted | FILLING) != wanted:
+        return False
+    if gen == m.current:
+        return True
+    if gen < m.oldest or not keep or v & DIRTY:
+        return False
+    m.counts[gen] -= 1
+    m.counts[m.current] += 1
+    m.stamps[line] = (v & STAMP_LOW) | <uint32_t> m.current << STAMP_BITS
+    if m.counts[m.current] >= m.generation:
+        next_generation(m)
+    return True
 
 
 cdef inline int touch(

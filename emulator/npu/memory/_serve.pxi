@@ -73,7 +73,10 @@ cdef Answer serve(Memory* m, Request* r, double time, double most) noexcept nogi
     so that engines share it evenly and keep their windows full, in pieces of an eighth.
     """
     cdef Answer a
-    cdef double moved = 0, weight = 0, ready = time, bytes_
+    cdef double ready = time
+    # Integers, and as exact as if they were added up as doubles: bytes, those of misses four times.
+    cdef int64_t moved = 0, weight = 0, bytes_
+    cdef int64_t enough = <int64_t> ceil(most), enough_weight = <int64_t> ceil(most / 2)
     cdef uint64_t at, end, stop
     cdef int64_t line, size = (<int64_t> 1) << m.line_bits
     cdef uint64_t others = (size - 1) >> SECTOR_BITS    # sectors of a line but the first
@@ -85,21 +88,21 @@ cdef Answer serve(Memory* m, Request* r, double time, double most) noexcept nogi
         if not next_row(r):
             a.finished = 1
             break
-        if moved >= most or 2 * weight >= most:
+        if moved >= enough or weight >= enough_weight:
             break
         at = r.address + <uint64_t> (r.done_planes * r.plane + r.done_rows * r.pitch)
         end = at + <uint64_t> r.row
         at += <uint64_t> r.done_bytes
-        while at < end and moved < most and 2 * weight < most:
+        while at < end and moved < enough and weight < enough_weight:
             line = <int64_t> (at >> m.line_bits)
             stop = min((<uint64_t> line + 1) << m.line_bits, end)
-            bytes_ = <double> <int64_t> (stop - at)
+            bytes_ = <int64_t> (stop - at)
             mask = whole
-            if <int64_t> (stop - at) != size:
+            if bytes_ != size:
                 mask = (<uint32_t> 2 << ((stop - 1) >> SECTOR_BITS & others)) - (
                     <uint32_t> 1 << (at >> SECTOR_BITS & others))
                 a.cost += m.partial
-            if line < m.lines and not settled(m, line, mask, r.write):
+            if line < m.lines and not hit(m, line, mask, r.write, r.keep):
                 missing = touch(m, line, mask, r.write, r.keep, &ready)
                 if missing and not r.write:
                     ready = fetch(m, line, missing, r.keep, ready)
@@ -111,9 +114,9 @@ cdef Answer serve(Memory* m, Request* r, double time, double most) noexcept nogi
         r.done_bytes = r.row - <int64_t> (end - at)
     a.cost += moved
     if r.write:
-        m.l2_write += <int64_t> moved
+        m.l2_write += moved
     else:
-        m.l2_read += <int64_t> moved
+        m.l2_read += moved
     a.ready = max(ports(m, r.core, r.write, time, a.cost), ready)
     ready = room_for_writes(m)
     if ready > a.ready:

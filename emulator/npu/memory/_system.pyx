@@ -5,7 +5,7 @@ there), _hbm.pxi (what HBM takes), _referee.pxi (the same, command by command). 
 `serve` and `serve_sector`; `MemorySystem` is for tests, that of HBM's model by the referee first.
 """
 
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, ceil
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
