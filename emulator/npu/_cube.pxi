@@ -57,7 +57,7 @@ cdef int64_t bank_conflict(
         return 0
     if (writer.fills_hi - 1) // size < lo // size or (hi - 1) // size < writer.fills_lo // size:
         return 0
-    return <int64_t> ceil(bytes_ / m.spec.l1_bank * min(writer.transfer.rate / m.spec.l1_bank, 1.0))
+    return up_to(bytes_ / m.spec.l1_bank * min(writer.transfer.rate / m.spec.l1_bank, 1.0))
 
 
 cdef void run_load0(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept nogil:
@@ -76,9 +76,9 @@ cdef void run_load0(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexce
         return
     # Fractals are whole: 16 rows of 32 bytes; scales are not in fractals.
     if scale:
-        took = m.spec.scale_overhead + <int64_t> ceil(rows * row / rate)
+        took = m.spec.scale_overhead + up_to(rows * row / rate)
     else:
-        took = m.spec.load_overhead + <int64_t> ceil(
+        took = m.spec.load_overhead + up_to(
             (up(rows, 16) * 16) * (up(row, 32) * 32) / rate)
     m.l0_read += rows * row
     lost = bank_conflict(m, &s.pipes[PIPE_MTE2], q.x[1], q.x[1] + (src_rows - 1) * pitch + src_row,
@@ -311,7 +311,7 @@ cdef void run_fix(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept
     if o.unit:
         r = region_of(s, q.x[1], q.x[1] + (rows - 1) * src_pitch + n * 4)
     # ---- when
-    own = m.now + m.spec.fix_overhead + <int64_t> ceil(row * rows / rate)
+    own = m.now + m.spec.fix_overhead + up_to(row * rows / rate)
     ready = own if r == NULL else max(own, r.m_end + m.spec.fix_overhead)
     if r != NULL:  # where global memory is slow this is too early for M, by what FIX waits there
         r.fix_start, r.fix_end, r.state = m.now, ready, 2

@@ -131,7 +131,7 @@ cdef void run_store(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexce
         if m.spec.ub_l1 <= 0 or m.kind == 2:
             fault(m, FAULT_PATH, s, op, -1, SPACE_UB, SPACE_L1, 0)
             return
-        took = m.now + m.spec.dma_overhead + <int64_t> ceil(row * rows * planes / m.spec.ub_l1)
+        took = m.now + m.spec.dma_overhead + up_to(row * rows * planes / m.spec.ub_l1)
         account(p, took, R_BUSY)
         p.free_at = p.done_at = took
         p.tail = p.name

@@ -264,7 +264,7 @@ cdef class Engine:
                 p.slot = 5 + 4 * s.number + vector_slots[j] if s.vector else cube_slots[j]
                 p.name = p.tail = names[j]
                 p.capacity = max(m.spec.queue[j], 1)
-                p.wake, p.current, p.reason = -1, -1, -1
+                p.wake = p.current = p.reason = p.told = -1
                 p.place = i * PIPES + j
                 if p.slot < 0 or (s.vector and vector_slots[j] < 0):
                     p.slot = SLOTS - 1

@@ -27,7 +27,7 @@ cdef bint signal(Machine* m, Sub* s, Pipe* p, int op, bint counted, int to, int 
     if p.arrived >= p.asked and p.signal_count == 0:
         raise_signal(m, s, p, &g)
     else:
-        p.signals[(p.signal_head + p.signal_count) % SIGNALS] = g
+        p.signals[(p.signal_head + p.signal_count) & (SIGNALS - 1)] = g
         p.signal_count += 1
     return True
 
@@ -49,6 +49,8 @@ cdef void flag_set(Machine* m, Sub* s, int from_, int to, int id) noexcept nogil
 cdef void lower(Sub* s, int from_, int to, int id, Clock* clock) noexcept nogil:
     s.flag[from_][to][id] = F_LOW
     join(clock, &s.flag_clock[from_][to][id])
+    if to == PIPE_SCALAR:
+        s.learned += 1
 
 
 cdef Sub* sibling(Machine* m, Sub* s, int scope) noexcept nogil:
@@ -73,6 +75,7 @@ cdef void count_up(Machine* m, Sub* target, int id, Sub* by, Pipe* pipe) noexcep
     if target.state == S_COUNTED and target.wait_id == id:
         target.counter[id] -= 1
         join(&target.pipes[PIPE_SCALAR].clock, &target.counter_clock[id])
+        target.learned += 1
         wake_scalar(m, target, pipe, target.counter_time[id])
         return
     for i in range(1, PIPES):

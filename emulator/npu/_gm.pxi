@@ -20,9 +20,7 @@ cdef int64_t sector_access(
     not run far ahead of `m.now`, or sub-cores do not share the memory as they would. MSHRs, the
     coalescing into sectors and the return path are the caller's.
     """
-    cdef double there = serve_sector(m.memory, core, address, kind, size, <double> time)
-    cdef int64_t whole = <int64_t> there
-    return whole + (<double> whole < there)
+    return up_to(serve_sector(m.memory, core, address, kind, size, <double> time))
 
 
 cdef void gm_request(
@@ -51,7 +49,7 @@ cdef void gm_request(
     f.rate, f.next, f.op = rate, <double> start, p.current
     p.asked += 1
     p.state = P_MEMORY
-    p.here[(p.asked - 1) % REQUESTS] = 0
+    p.here[(p.asked - 1) & (REQUESTS - 1)] = 0
     gm_piece(m, s, p)
 
 
@@ -67,8 +65,10 @@ cdef double window_opens(Machine* m, Transfer* f, double size, int* reason) noex
             time = oldest.arrives
             reason[0] = oldest.reason
         f.under_way -= oldest.size
-        f.first = (f.first + 1) % FLIGHTS
+        f.first = (f.first + 1) & (FLIGHTS - 1)
         f.flights -= 1
+    if not f.flights:
+        f.first = 0     # few places of the ring, and those in the host's caches
     return time
 
 
@@ -85,7 +85,7 @@ cdef void gm_piece(Machine* m, Sub* s, Pipe* p) noexcept nogil:
         f.next = time
         if time > m.now + m.spec.dma_overhead:
             f.reason = reason
-            send(m, <int64_t> ceil(time), EV_PIECE, s, p, 0, 0)
+            send(m, up_to(time), EV_PIECE, s, p, 0, 0)
             return
     account(p, <int64_t> time, f.reason if f.reason else reason)
     f.reason = 0
@@ -98,15 +98,15 @@ cdef void gm_piece(Machine* m, Sub* s, Pipe* p) noexcept nogil:
     m.uses[f.op].busy += p.busy - before
     arrives = max(a.ready, f.arrived + a.cost / f.rate)
     f.arrived, f.next = arrives, own
-    g = &f.flight[(f.first + f.flights) % FLIGHTS]
+    g = &f.flight[(f.first + f.flights) & (FLIGHTS - 1)]
     g.arrives, g.size, g.reason = arrives, a.cost, R_HBM if a.missed else R_L2
     f.flights += 1
     f.under_way += a.cost
     if a.finished:
-        send(m, <int64_t> ceil(own), EV_ISSUED, s, p, 0, R_BUSY)
-        send(m, <int64_t> ceil(arrives), EV_ARRIVED, s, p, <int> ((p.asked - 1) % REQUESTS), g.reason)
+        send(m, up_to(own), EV_ISSUED, s, p, 0, R_BUSY)
+        send(m, up_to(arrives), EV_ARRIVED, s, p, <int> ((p.asked - 1) & (REQUESTS - 1)), g.reason)
     else:
-        send(m, <int64_t> ceil(own), EV_PIECE, s, p, 0, 0)
+        send(m, up_to(own), EV_PIECE, s, p, 0, 0)
 
 
 cdef void gm_issued(Machine* m, Sub* s, Pipe* p, int reason) noexcept nogil:
@@ -123,10 +123,10 @@ cdef void gm_arrived(Machine* m, Sub* s, Pipe* p, int number, int reason) noexce
     p.here[number] = 1
     p.tail = reason
     p.done_at = max(p.done_at, m.now)
-    while p.arrived < p.asked and p.here[p.arrived % REQUESTS]:
+    while p.arrived < p.asked and p.here[p.arrived & (REQUESTS - 1)]:
         p.arrived += 1
     while p.signal_count and p.signals[p.signal_head].need <= p.arrived:
         raise_signal(m, s, p, &p.signals[p.signal_head])
-        p.signal_head = (p.signal_head + 1) % SIGNALS
+        p.signal_head = (p.signal_head + 1) & (SIGNALS - 1)
         p.signal_count -= 1
     pump(m, s, p)

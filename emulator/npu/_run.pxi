@@ -91,6 +91,7 @@ cdef void settle(Machine* m, Sub* s) noexcept nogil:
         return
     for i in range(1, PIPES):
         join(&s.pipes[PIPE_SCALAR].clock, &s.pipes[i].clock)
+    s.learned += 1
     if s.state == S_BARRIER:
         s.pc += 1
         wake_scalar(m, s, last, m.now)
@@ -205,7 +206,8 @@ cdef void pump(Machine* m, Sub* s, Pipe* p) noexcept nogil:
         p.current = q.op
         if p.accounted < q.at:
             charge(p, q.at, scalar)
-        join(&p.clock, &q.clock)
+        if q.news:
+            join(&p.clock, &q.clock)
         p.state = P_FREE
         if OP_SET_FLAG <= o.code <= OP_XWAIT:
             if not control(m, s, p, o, q):
@@ -215,7 +217,7 @@ cdef void pump(Machine* m, Sub* s, Pipe* p) noexcept nogil:
             if p.asked - p.arrived >= REQUESTS - 1 or not unit_ready(m, s, p, o, q):
                 return
             execute(m, s, p, o, q)
-        p.head = (p.head + 1) % p.capacity
+        p.head = p.head + 1 if p.head + 1 < p.capacity else 0
         p.count -= 1
         if s.state == S_QUEUE and s.wait_pipe == <int> (p - s.pipes):
             wake_scalar(m, s, p, m.now)
@@ -245,15 +247,20 @@ cdef bint dispatch(Machine* m, Sub* s, int op, int64_t t) noexcept nogil:
     cdef const Op* o = &m.ops[op]
     cdef Pipe* p = &s.pipes[o.pipe]
     cdef Pending* q
+    cdef int place
     if p.count == p.capacity:
         s.state, s.wait_pipe, s.blocked = S_QUEUE, o.pipe, m.now
         return False
-    q = &p.ring[(p.head + p.count) % p.capacity]
+    place = p.head + p.count
+    q = &p.ring[place if place < p.capacity else place - p.capacity]
     capture(s, o, q.x)
     if OP_SET_FLAG <= o.code <= OP_XWAIT and o.code != OP_BARRIER:
         if not id_fits(m, s, op, o, q.x[0]):
             return False
-    q.op, q.at, q.clock = op, t, s.pipes[PIPE_SCALAR].clock
+    q.op, q.at, q.news = op, t, p.told != s.learned
+    if q.news:
+        q.clock = s.pipes[PIPE_SCALAR].clock
+        p.told = s.learned
     p.count += 1
     if p.count == 1:
         wake_pipe(m, s, p, t)
@@ -286,6 +293,7 @@ cdef bint scalar_control(Machine* m, Sub* s, int op) noexcept nogil:
             return False
         s.counter[id] -= 1
         join(&p.clock, &s.counter_clock[id])
+        s.learned += 1
     elif o.code == OP_BARRIER:
         if o.which == BARRIER_ALL:
             s.state, s.blocked = S_BARRIER, m.now
@@ -298,6 +306,7 @@ cdef bint scalar_control(Machine* m, Sub* s, int op) noexcept nogil:
         address = s.x[o.base] + o.offset
         size = scalar_bytes(o.width) if o.code == OP_LD else 1 << (o.width - 1)
         p.clock.at[p.slot] += 1
+        s.learned += 1
         if o.space == SPACE_GM:
             if not read_only(m, <uint64_t> address):
                 bring_up_all(m)

@@ -5,6 +5,12 @@
 
 include "_opcodes.pxi"
 
+cdef inline int64_t up_to(double time) noexcept nogil:
+    """The next whole number; ceil is a call where the CPU need not have SSE 4."""
+    cdef int64_t whole = <int64_t> time
+    return whole + (<double> whole < time)
+
+
 cdef enum:
     PIPES = 7           # scalar, mte1, mte2, mte3, m, fix, v
     BARRIER_ALL = 7
@@ -61,9 +67,10 @@ cdef struct Clock:
     uint32_t[SLOTS] at
 
 cdef struct Pending:
-    int64_t[CAPTURED] x
     int64_t at
     int32_t op
+    int32_t news            # the scalar unit has learned of others' work since it last dispatched here:
+    int64_t[CAPTURED] x     # so `clock` counts
     Clock clock
 
 cdef struct Signal:         # a flag to raise once requests up to `need` are complete
@@ -91,45 +98,46 @@ cdef struct Transfer:       # of a pipe from or to global memory
     int32_t flights
     Flight[FLIGHTS] flight  # ring
 
-cdef struct Pipe:
+cdef struct Pipe:           # what every event needs comes first, together
     Pending* ring
     int32_t capacity
     int32_t head
     int32_t count
     int32_t state
-    int32_t slot            # in the core's clocks
-    int32_t name            # the reason that others' waits for its work get
-    int32_t tail            # the reason for the time between its last issue and its last result
-    int32_t from_pipe       # of the flag it waits for
-    int32_t flag_id
     int32_t current         # row it works on or waits in, for messages
+    int32_t slot            # in the core's clocks
     int64_t wake            # time of the event that is under way for it, -1 if none
     int64_t free_at         # when it may issue again
     int64_t done_at         # when all it issued is complete
     int64_t accounted       # up to when its cycles are accounted for
-    int64_t busy
-    int64_t idle
-    int64_t issued
-    int64_t[REASONS] waits
-    int64_t fills_lo        # of MTE2: the bytes of L1 that its last load writes
-    int64_t fills_hi
-    int64_t starved         # cycles of waiting for memory not yet set against work
-    int32_t starved_by      # R_HBM or R_L2
-    int64_t* log            # ring of closed segments: end << 4 | reason; each begins where the last ends
-    int64_t logged          # so many
-    int64_t begun           # the open one
-    int64_t noted
-    int32_t reason          # -1: there is none yet
-    Signal* signals         # ring
-    int32_t signal_head
-    int32_t signal_count
     int64_t asked           # requests to the memory system
     int64_t arrived         # all before this one are complete
-    Watch* watch            # NULL: nobody looks
+    int64_t told            # what the scalar unit knew when it last dispatched to this pipe
+    int32_t name            # the reason that others' waits for its work get
+    int32_t tail            # the reason for the time between its last issue and its last result
+    int32_t from_pipe       # of the flag it waits for
+    int32_t flag_id
+    int32_t signal_head
+    int32_t signal_count
+    int64_t busy
+    int64_t starved         # cycles of waiting for memory not yet set against work
+    int32_t starved_by      # R_HBM or R_L2
+    int32_t reason          # of the open segment; -1: there is none yet
     int32_t place           # sub-core * PIPES + pipe
+    Watch* watch            # NULL: nobody looks
+    int64_t begun           # the open segment
+    int64_t noted
+    int64_t* log            # ring of closed segments: end << 4 | reason; each begins where the last ends
+    int64_t logged          # so many
+    int64_t issued
+    Clock clock
+    int64_t[REASONS] waits
+    int64_t idle
+    int64_t fills_lo        # of MTE2: the bytes of L1 that its last load writes
+    int64_t fills_hi
+    Signal* signals         # ring
     Transfer transfer
     uint8_t[REQUESTS] here  # complete, by number modulo REQUESTS
-    Clock clock
 
 cdef struct Access:         # of a local memory, for the race detector
     int64_t lo
@@ -187,6 +195,7 @@ cdef struct Sub:
     int32_t end_row
     int64_t blocked         # since when
     int64_t ended
+    int64_t learned         # times that the scalar unit's clock has changed
     int64_t[32] x
     Pipe[PIPES] pipes
     uint8_t[PIPES][PIPES][EVENTS] flag
