@@ -122,22 +122,29 @@ cdef void next_generation(Memory* m) noexcept nogil:
 
 
 cdef inline bint hit(
-    Memory* m, int64_t line, uint32_t mask, bint write, bint keep) noexcept nogil:
-    """What `touch` does where the sectors are there and nothing need be logged or waited for; False:
-    it is not so simple."""
-    cdef uint32_t v = m.stamps[line], wanted = mask << 4 | mask if write else mask
-    cdef int64_t gen = v >> STAMP_BITS
-    if v & (wanted | FILLING) != wanted:
+    Memory* m, int64_t line, uint32_t wanted, bint keep, double* ready) noexcept nogil:
+    """What `touch` does where the sectors are there (`wanted` has the bits of those, for a write as
+    dirty ones too) and nothing need be logged; False: it is not so simple."""
+    cdef uint32_t v = m.stamps[line]
+    cdef int64_t gen = v >> STAMP_BITS, current = m.current
+    cdef const Fill* f
+    cdef int32_t* counts
+    if v & wanted != wanted or (gen != current and (gen < m.oldest or not keep or v & DIRTY)):
         return False
-    if gen == m.current:
-        return True
-    if gen < m.oldest or not keep or v & DIRTY:
-        return False
-    m.counts[gen] -= 1
-    m.counts[m.current] += 1
-    m.stamps[line] = (v & STAMP_LOW) | <uint32_t> m.current << STAMP_BITS
-    if m.counts[m.current] >= m.generation:
-        next_generation(m)
+    if v & FILLING:
+        f = &m.fills[line & (PENDING - 1)]
+        if f.line == line and f.ready > m.time:
+            ready[0] = max(ready[0], f.ready)
+        else:
+            v &= ~<uint32_t> FILLING
+            m.stamps[line] = v
+    if gen != current:
+        m.stamps[line] = (v & STAMP_LOW) | <uint32_t> current << STAMP_BITS
+        counts = m.counts
+        counts[gen] -= 1
+        counts[current] += 1
+        if counts[current] >= m.generation:
+            next_generation(m)
     return True
 
 
@@ -160,7 +167,7 @@ cdef inline int touch(
     else:
         missing &= ~v
         if v & FILLING:
-            f = &m.fills[line % PENDING]
+            f = &m.fills[line & (PENDING - 1)]
             if f.line == line and f.ready > m.time:
                 ready[0] = max(ready[0], f.ready)
             else:
@@ -183,6 +190,6 @@ cdef inline int touch(
 
 cdef inline void filling(Memory* m, int64_t line, double ready) noexcept nogil:
     """The line's data will be there at `ready`; who asks before must wait for it."""
-    cdef Fill* f = &m.fills[line % PENDING]
+    cdef Fill* f = &m.fills[line & (PENDING - 1)]
     f.line, f.ready = line, ready
     m.stamps[line] |= FILLING
