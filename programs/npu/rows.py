@@ -21,6 +21,7 @@ from programs.rows import RowsMaths
 
 FLOATS = ("fp32", "fp16", "bf16", "e4m3", "e5m2", "hif8")
 TILE = 32768  # bytes of a tile of y that are worth a DMA of their own
+SPARE = 1024  # bytes of UB that tiles leave to small things
 TOGETHER = 4  # rows that a function works on at once, to hide latencies
 
 
@@ -67,6 +68,12 @@ class RowTile:
         return self.cols % self.chunk
 
 
+def row_need(x: str, y: str, cols: int, chunk: int = LANES, more: int = 0) -> int:
+    """Bytes of UB for a row of dtype x, its y, and `more`."""
+    padded = up(cols, chunk) * chunk
+    return lanes_bytes(x, padded) + lanes_bytes(y, padded) + 4 + more
+
+
 def row_tile(
     chip: NpuChip, x: str, y: str, rows: int, cols: int, constant: int, chunk: int = LANES,
     more: int = 0,
@@ -78,8 +85,8 @@ def row_tile(
     padded = up(cols, chunk) * chunk
     x_pitch, y_pitch = lanes_bytes(x, padded), lanes_bytes(y, padded)
     per_worker = up(rows, chip.vectors)
-    room = int(chip.vector.ub) - constant - 1024
-    row = x_pitch + y_pitch + 4 + more
+    room = int(chip.vector.ub) - constant - SPARE
+    row = row_need(x, y, cols, chunk, more)
     for depth in (2, 1):
         fit = room // (depth * row)
         if fit >= 1:

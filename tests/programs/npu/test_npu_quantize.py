@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.npu.chip import load
+from emulator.npu.chip import NpuChip, load
 from emulator.npu.machine import Machine
+from programs.encoding import rounded
 from programs.kernel import KernelError
 from programs.quantize import TARGETS
 from programs.registry import kernels
@@ -43,6 +44,31 @@ def test_any_shape(to: str, rows: int, cols: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("to", TARGETS)
+@settings(max_examples=4, deadline=None)
+@given(rows=st.integers(1, 9), cols=st.integers(6000, 12_000), seed=st.integers(0, 99))
+def test_rows_in_pieces(to: str, rows: int, cols: int, seed: int) -> None:
+    """UB of npu-tiny holds no such row of fp32."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((rows, cols)) * np.exp(rng.uniform(-8, 8, (rows, 1)))
+    assert pieces(TINY, to, rows, cols) > 1
+    check(x.astype(np.float32), to)
+
+
+@pytest.mark.parametrize(("to", "dtype"), [("mxfp8", "fp32"), ("int4", "bf16"), ("e2m1", "fp16")])
+def test_vocabularies(to: str, dtype: str) -> None:
+    x = np.random.default_rng(4).standard_normal((2, 131_072)).astype(np.float32)
+    x[1, -3:] = 9, -9, 8
+    assert pieces(load("npu-950pr"), to, 2, x.shape[1]) > 1
+    check(rounded(x, dtype, 1), to, "npu-950pr", dtype)
+
+
+def pieces(chip: NpuChip, to: str, rows: int, cols: int) -> float:
+    """Pieces that a row is cut into."""
+    made = KERNEL.build(chip, "fp32", KERNEL.resolve({"rows": rows, "cols": cols, "to": to}))
+    return cols / int(str(made.meta["tile"]).split("x")[1])
+
+
+@pytest.mark.parametrize("to", TARGETS)
 def test_extremes(to: str) -> None:
     """Zeros, subnormals, the largest numbers, infinities and NaN, each in a block of its own."""
     x = np.random.default_rng(1).standard_normal((33, 200)).astype(np.float32)
@@ -70,8 +96,6 @@ def test_ties_of_integers(to: str) -> None:
 @pytest.mark.parametrize("dtype", ["fp16", "bf16"])
 @pytest.mark.parametrize("to", ["mxfp8", "mxfp4", "int8", "e2m1"])
 def test_operands_of_16_bits(to: str, dtype: str) -> None:
-    from programs.encoding import rounded
-
     x = np.random.default_rng(2).standard_normal((9, 77)).astype(np.float32)
     check(rounded(x, dtype, 1), to, dtype=dtype)
 
@@ -90,3 +114,10 @@ def test_memory_bound(to: str) -> None:
     params = KERNEL.resolve({"rows": 2048, "cols": 2048, "to": to})
     result = Machine(chip).run(KERNEL.build(chip, "fp32", params), mode="timing")
     assert result.bound == "hbm"
+
+
+def test_ub_without_room_for_a_piece() -> None:
+    small = load("npu-tiny", {"vector.ub": "10 KiB"})
+    message = r"128 columns of a row need [\d,]+ bytes of UB, it has 10,240"
+    with pytest.raises(KernelError, match=message):
+        KERNEL.build(small, "fp32", KERNEL.resolve({}))
