@@ -97,6 +97,15 @@ class Imm(NamedTuple):
         return repr(self.value)
 
 
+class Numbers(NamedTuple):
+    """How a field takes integers: `least` to `most`, as the low `width` bits beside `tag`."""
+
+    least: int
+    most: int
+    width: int
+    tag: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Field:
     """Bits ``lo .. lo+width-1``. `role` says how assembly text carries the field.
@@ -119,6 +128,16 @@ class Field:
     @property
     def mask(self) -> int:
         return ((1 << self.width) - 1) << self.lo
+
+    @property
+    def numbers(self) -> Numbers | None:
+        """The integers that are values of the field, if any are."""
+        return None
+
+    @property
+    def float_tag(self) -> int | None:
+        """What stands beside the 32 bits of a float32, where the field takes one."""
+        return None
 
     def encode(self, value: Any) -> int:
         raise NotImplementedError
@@ -164,6 +183,10 @@ class IntField(Field):
             low if self.least is None else self.least,
             high if self.most is None else self.most,
         )
+
+    @property
+    def numbers(self) -> Numbers:
+        return Numbers(*self.bounds, self.width)
 
     def encode(self, value: Any) -> int:
         low, high = self.bounds

@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from isa.fields import Evaluate, Field, FieldError, imm_bits, imm_value, literal
+from isa.fields import Evaluate, Field, FieldError, Numbers, imm_bits, imm_value, literal
 
 COUNTS = {"x": 32, "v": 32, "p": 8, "r": 127, "u": 16, "q": 7}
 REGISTER = re.compile(r"([xvpruq])([0-9]{1,3})")
@@ -168,6 +168,14 @@ class ValueField(Field):
             low if self.least is None else self.least,
             high if self.most is None else self.most,
         )
+
+    @property
+    def numbers(self) -> Numbers:
+        return Numbers(*self.bounds, self.payload, KIND_INT << self.payload)
+
+    @property
+    def float_tag(self) -> int | None:
+        return KIND_FLOAT << self.payload if self.floats else None
 
     def encode(self, value: Any) -> int:
         if isinstance(value, Reg):

@@ -253,13 +253,7 @@ class InstructionSet:
     def _check_streams(self, instruction: Instruction) -> None:
         reads, writes = self.stream_uses(instruction)
         for use in reads + writes:
-            align = 16 if use.count > 4 else use.count
-            if use.first.index % align:
-                raise FieldError(
-                    f"{use.operand} takes {use.count} streams and starts at a multiple of"
-                    f" {align}, not at s{use.first.index}",
-                    field=use.operand,
-                )
+            check_alignment(use.operand, use.first, use.count)
 
     # ---- text ------------------------------------------------------------------------------
 
@@ -301,7 +295,7 @@ class InstructionSet:
     ) -> tuple[Instruction, tuple[Field, ...]]:
         """As `parse`, with the field that each operand text belongs to."""
         name, *suffixes = mnemonic.split(".")
-        row, values = self._suffixes(name, suffixes)
+        row, values = self.suffixed(name, suffixes)
         bound = bind_operands(row, operands, values, evaluate)
         instruction = Instruction(row, values)
         try:
@@ -310,7 +304,7 @@ class InstructionSet:
             raise blame(bound, values, error) from None
         return instruction, bound
 
-    def _suffixes(self, name: str, suffixes: Sequence[str]) -> tuple[Row, dict[str, Any]]:
+    def suffixed(self, name: str, suffixes: Sequence[str]) -> tuple[Row, dict[str, Any]]:
         """The row that a spelling and its suffixes mean, and the suffixes' values."""
         rows = self.spellings.get(name) or [self.row(name)]
         for row in rows[:-1]:
@@ -323,6 +317,14 @@ class InstructionSet:
         except OperandError:
             # Nothing fits: the complaint of the row that bears this name is the useful one.
             return rows[0], suffix_values(rows[0], name, suffixes)
+
+
+def check_alignment(operand: str, first: Stream, count: int) -> None:
+    """Refuse a group of streams that does not start at a multiple of its size."""
+    align = 16 if count > 4 else count
+    if first.index % align:
+        message = f"{operand} takes {count} streams and starts at a multiple of {align}"
+        raise FieldError(f"{message}, not at s{first.index}", field=operand)
 
 
 def stream_count(rule: str, instruction: Instruction) -> int:
@@ -341,5 +343,5 @@ def stream_count(rule: str, instruction: Instruction) -> int:
 
 __all__ = [
     "BYTES_OF", "OPCODE", "Alu", "DecodeError", "Imm", "Instruction", "InstructionSet",
-    "OperandError", "Row", "Stream", "StreamUse", "stream_count",
+    "OperandError", "Row", "Stream", "StreamUse", "check_alignment", "stream_count",
 ]  # fmt: skip

@@ -1,8 +1,8 @@
 """The assembler's main loop: lines to statements, statements to words, words to a program.
 
-A line is read once. Lines that were met before, word for word, cost one dictionary look-up; lines
-that differ only in integers are filled into the template of the first; all others are parsed by
-the instruction table. A mistake is recorded and reading goes on, so one run reports all of them.
+A line is read once: by compiled code where it is plain, which most lines of a large text are
+(`isa.asm._reader`), else here, by the instruction table. A mistake is recorded and reading goes on,
+so one run reports all of them.
 """
 
 from __future__ import annotations
@@ -12,23 +12,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from isa.asm._reader import Reader
+from isa.asm._sections import Pattern
 from isa.asm.blocks import Macro
 from isa.asm.directives import DIRECTIVES, Statement
 from isa.asm.expectations import resolve
 from isa.asm.expression import CONSTANTS, Number, Scope, expression_end
-from isa.asm.instructions import (
-    computed_text,
-    encode,
-    find,
-    make_template,
-    means,
-    plain_text,
-    quick,
-)
+from isa.asm.instructions import Encoded, encode, learn
 from isa.asm.machines import TARGETS
 from isa.asm.reports import Reporter, TooManyErrors
-from isa.asm.source import ASSIGNMENT, LABEL, Fault, Frame, Piece, name_of, strip_comment
-from isa.asm.state import Deferred, Entry, Label, Section, Template, WantFields
+from isa.asm.source import ASSIGNMENT, LABEL, NAME, Fault, Frame, Piece, name_of, strip_comment
+from isa.asm.state import Deferred, Label, Section, WantFields
 from isa.asm.target import AGAIN, MachineInfo, Target
 from isa.asm.tensors import Draft
 from isa.diagnostics import AssemblyError
@@ -94,10 +88,11 @@ class Assembler(Reporter):
         self.chip = chip_info.name if chip_info is not None else ""
         self.lines_left = max_lines
         self.sections: dict[str, Section] = {}
-        self.caches: dict[str, tuple[dict[str, Entry], dict[tuple[str, ...], Template]]] = {}
-        self.nowhere = Section("", "", {}, {}, {})
-        self.section = self.nowhere
+        self.patterns: dict[str, dict[str, Pattern]] = {}  # by kind of section
         self.labels: dict[str, Label] = {}
+        self.nowhere = Section("", "", {}, self.labels)
+        self.section = self.nowhere
+        self.odd_labels = False  # whether some label's name needs quotes
         self.wants: list[WantFields] = []
         self.deferred: list[Deferred] = []
         self.macros: dict[str, Macro] = {}
@@ -106,11 +101,13 @@ class Assembler(Reporter):
         self.data_target: Draft | None = None
         self.meta: dict[str, Any] = {}
         self.scope = Scope({}, self._lookup)
-        self.idle: dict[int, list[bytes]] = {}
+        self.idle: dict[int, bytes] = {}
         self.frame = Frame(0, 1, [])
         self.cursor: Iterator[tuple[int, str]] = iter(())
         self.number = 0
-        self.set_target(self._class_of(chip_info, machine)(chip_info))
+        self.target = self._class_of(chip_info, machine)(chip_info)
+        self.scope.facts = self.target.facts()
+        self.reader = Reader(self)
 
     # ---- machine and names ------------------------------------------------------------------
 
@@ -121,6 +118,7 @@ class Assembler(Reporter):
     def set_target(self, target: Target) -> None:
         self.target = target
         self.scope.facts = target.facts()
+        self.reader.set_target(target)
 
     def _lookup(self, name: str) -> Number | None:
         """The value of ``.`` or of a label that has its place already."""
@@ -166,28 +164,14 @@ class Assembler(Reporter):
             what = "nested too deep" if frame.depth > DEEPEST else "too long"
             raise Fault(f"the expansion is {what}", "A053", 0, 1)
         outer = self.frame, self.cursor, self.number
-        file = frame.file
         self.frame = frame
         self.cursor = enumerate(frame.lines, frame.first)
-        section = self.section
-        known = section.known
-        for number, raw in self.cursor:
-            entry = known.get(raw)
-            if entry is None:
-                self.number = number
-                if quick(self, section, raw):
-                    continue
-                self._line(raw)
-                section = self.section
-                known = section.known
-                continue
-            for operand, text, at in entry.wants:
-                self.want(entry.uses[operand], text, at, number, raw)
-            section.append(entry.word, entry.hold, entry.span, (file, number))
+        while (raw := self.reader.read(self.cursor, frame)) is not None:
+            self._line(raw)
         self.frame, self.cursor, self.number = outer
 
     def _line(self, raw: str) -> None:
-        """One line that is not known yet."""
+        """One line that is not plain."""
         try:
             self._statement(raw)
         except Fault as fault:
@@ -233,6 +217,7 @@ class Assembler(Reporter):
         kept = piece.text[0] == '"' or not name.startswith(".L")
         self.labels[name] = Label(self.section, -1, 0, kept, self.frame.file, self.number)
         self.section.pending.append(name)
+        self.odd_labels |= not NAME.fullmatch(name)
 
     def where(self, label: Label) -> str:
         """The place of a label's definition, as seen from the line at hand."""
@@ -294,55 +279,31 @@ class Assembler(Reporter):
             help = f"begin one with {ours}"
             raise Fault(message, "A032", at, at + len(name), help=help)
         try:
-            entry, wants = self._encode(section, text, at, raw)
+            learn(self, section, text)
+            found = self.reader.compose_text(section, raw, at, at + len(text))
+            word, hold, span, wants = found or encode(self, section, text, at)
         except Fault as fault:
             if self.target.forward and fault.code == "A014":
-                word = len(section.origins)
+                index = len(section.origins)
                 self.deferred.append(
-                    Deferred(section, word, text, at, self.frame, self.number, raw)
+                    Deferred(section, index, text, at, self.frame, self.number, raw)
                 )
             else:
                 self.report(fault, self.frame, self.number, raw)
-            entry, wants = _PLACEHOLDER, ()
+            word, hold, span, wants = _PLACEHOLDER
         if place:
-            self._wait(section, entry, place, raw)
-        if entry.hold == AGAIN and not section.repeatable:
+            self._wait(section, hold, place, raw)
+        if hold == AGAIN and not section.repeatable:
             help = "write it right after the instruction that it repeats"
             raise Fault("there is nothing to repeat here", "A041", at, at + 6, help=help)
-        for operand, text_, at_ in wants:
-            self.want(entry.uses[operand], text_, at_, self.number, raw)
-        section.append(entry.word, entry.hold, entry.span, (self.frame.file, self.number))
+        index = len(section.origins)
+        self.wants += [(section, index, *want, self.frame, self.number, raw) for want in wants]
+        section.append(word, hold, span, (self.frame.file, self.number))
 
-    def _encode(
-        self, section: Section, text: str, at: int, raw: str
-    ) -> tuple[Entry, tuple[tuple[int, str, int], ...]]:
-        """The entry of an instruction text and its expectations: remembered, filled in, or new."""
-        plain, quick_wants = plain_text(text, at)
-        entry = find(self, section, plain)
-        if entry is None:
-            # With its expressions computed it may be known all the same.
-            plain = computed_text(self, plain)
-            entry = find(self, section, plain)
-        if entry is not None and all(
-            i < len(entry.uses) and entry.uses[i][1] for i, _, _ in quick_wants
-        ):
-            return entry, quick_wants
-        self.scope.used = False
-        instruction, entry, wants = encode(self, section, text, at)
-        # What stands behind a label makes the two readings differ; that is an error, found later.
-        if wants != quick_wants or not means(self, plain, entry):
-            return entry, wants
-        make_template(section.templates, plain, instruction, entry, self.target)
-        section.known[plain] = entry
-        # Not a repeat: whether one may stand here depends on what stands before it.
-        if not self.scope.used and raw.strip() == text and entry.hold != AGAIN:
-            section.known[raw] = entry._replace(wants=wants)
-        return entry, wants
-
-    def _wait(self, section: Section, entry: Entry, place: tuple[int, int, int], raw: str) -> None:
+    def _wait(self, section: Section, hold: int, place: tuple[int, int, int], raw: str) -> None:
         """Fill the time up to a placed instruction with instructions that do nothing."""
         cycle, start, end = place
-        if entry.hold == AGAIN:
+        if hold == AGAIN:
             raise Fault("a repeat takes no cycle of its own", "A041", start, end)
         gap = cycle - section.time
         if gap < 0:
@@ -363,18 +324,8 @@ class Assembler(Reporter):
         if gap not in self.idle:
             isa = self.target.isa
             words = [isa.encode(instruction) for instruction in self.target.idle(gap)]
-            self.idle[gap] = [word.to_bytes(WORD_BYTES, "little") for word in words]
-        for word in self.idle[gap]:
-            section.words += word
-            section.origins.append((self.frame.file, self.number))
-        section.time += gap
-        section.repeatable = False
-
-    def want(self, use: tuple[str, int], text: str, at: int, number: int, raw: str) -> None:
-        """Remember what the operand `use` of the section's next word is to come from."""
-        section = self.section
-        word = len(section.origins)
-        self.wants.append((section, word, use[0], use[1], text, at, self.frame, number, raw))
+            self.idle[gap] = b"".join(word.to_bytes(WORD_BYTES, "little") for word in words)
+        section.skip(self.idle[gap], gap, (self.frame.file, self.number))
 
     # ---- sections ---------------------------------------------------------------------------
 
@@ -382,8 +333,8 @@ class Assembler(Reporter):
         """Go on in a section, new or begun before."""
         if name not in self.sections:
             kind = self.target.kind(name)
-            known, templates = self.caches.setdefault(kind, ({}, {}))
-            self.sections[name] = Section(name, kind, known, templates, self.labels)
+            patterns = self.patterns.setdefault(kind, {})
+            self.sections[name] = Section(name, kind, patterns, self.labels)
         self.section = self.sections[name]
 
     # ---- the end ----------------------------------------------------------------------------
@@ -393,7 +344,8 @@ class Assembler(Reporter):
         for section in self.sections.values():
             section.bind_labels()
         for item in self.deferred:
-            self._encode_deferred(item)
+            if not item.fill(self.scope):
+                self._encode_deferred(item)
         expects = resolve(self)
         tensors = []
         for draft in self.tensors.values():
@@ -424,11 +376,11 @@ class Assembler(Reporter):
     def _encode_deferred(self, item: Deferred) -> None:
         """Encode an instruction that named something defined after it."""
         try:
-            _, entry, _ = encode(self, item.section, item.text, item.at)
+            word = encode(self, item.section, item.text, item.at)[0]
             start = item.word * WORD_BYTES
-            item.section.words[start : start + WORD_BYTES] = entry.word
+            item.section.words[start : start + WORD_BYTES] = word
         except Fault as fault:
             self.report(fault, item.frame, item.line, item.raw)
 
 
-_PLACEHOLDER = Entry(bytes(WORD_BYTES), 1, 0, ())
+_PLACEHOLDER: Encoded = (bytes(WORD_BYTES), 1, 0, [])

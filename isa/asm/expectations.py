@@ -40,6 +40,11 @@ def resolve(asm: Assembler) -> dict[tuple[str, int, str], Streams]:
             if all(parts) and len(parts) == count:
                 expects[section.name, word, field] = tuple(parts)
                 continue
+        elif "|" in text and not asm.odd_labels:
+            parts = [simple.get(part.strip(), ()) for part in text.split("|")]
+            if all(parts):
+                expects[section.name, word, field] = (tuple([p for (p,) in parts]),) * count
+                continue
         streams = _streams(asm, Want(*fields))
         if streams is not None:
             expects[section.name, word, field] = streams

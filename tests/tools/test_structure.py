@@ -154,4 +154,3 @@ def test_larger_tiles_and_squarer_blocks_are_faster() -> None:
     assert cycles("128x256x64", "4x8") < 0.8 * cycles("128x128x64", "4x8")
     assert cycles("128x128x64", "4x8") < 0.6 * cycles("64x64x64", "4x8")
     assert cycles("256x256x64", "4x8") < 0.6 * cycles("256x256x64", "32x1")
-

@@ -165,13 +165,16 @@ def test_warn_goes_on_after_a_race() -> None:
 
 WARP = "tst.gm.b32 r0, u2, r1, {offset}, when=q0"
 THREAD = "{access}, when=q1"
-ROW = TID + """
+ROW = (
+    TID
+    + """
     tcmp.lt.uint32 q0, r0, 32
     tcmp.eq.uint32 q1, r0, 32
     {first}
     {between}
     {second}
 """
+)
 
 
 @pytest.mark.parametrize("access", ["tst.gm.b32 r0, u2, _, 20", "tst.gm.b8 r0, u2, _, 22",
@@ -183,7 +186,7 @@ def test_a_warps_row_and_a_thread_of_another_race(access: str, offset: int, orde
     both = [WARP.format(offset=offset), THREAD.format(access=access)]
     first, second = both[::order]
     if access.startswith("tld"):
-        first = f"{WARP.format(offset=0)}\ntbar\n{first}"      # what is read has been written
+        first = f"{WARP.format(offset=0)}\ntbar\n{first}"  # what is read has been written
     body = ROW.format(first=first, between="", second=second)
     found = fails(body, "race", "race in GM at byte 2[0-3] .*no barrier orders the threads", 64)
     assert found.other is not None
@@ -192,7 +195,9 @@ def test_a_warps_row_and_a_thread_of_another_race(access: str, offset: int, orde
 
 def test_rows_keep_their_last_readers() -> None:
     """A row that two warps read is not the third's to write; a row beside it is."""
-    body = TID + """
+    body = (
+        TID
+        + """
         tand.uint32 r2, r1, 127
         tst.gm.b32 r0, u2, r1
         tbar
@@ -200,6 +205,7 @@ def test_rows_keep_their_last_readers() -> None:
         tcmp.ge.uint32 q0, r0, 64
         {target}
     """
+    )
     fails(body.format(target="tst.gm.b32 r0, u2, r2, when=q0"), "race", "no barrier", 96)
     assert run(body.format(target="tst.gm.b32 r0, u2, r1, when=q0"), 96).cycles > 0
 
