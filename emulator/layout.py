@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.distinct import distinct
 from isa.program import Layout, Program, Tensor
 
 Array = NDArray[Any]
@@ -151,10 +152,11 @@ class Placed:
     def vectors(self) -> Index:
         """Every row that the tensor touches, sorted, once each."""
         terms = [
-            np.unique(np.stack([s, a], 1), axis=0)
+            (s[first], a[first])
             for s, a in zip(self.slice_terms, self.addr_terms, strict=True)
+            for first in [distinct(s, a)]
         ]
-        slices, addrs = [t[:, 0] for t in terms], [t[:, 1] for t in terms]
+        slices, addrs = [s for s, _ in terms], [a for _, a in terms]
         every = [self._rows(slices, addrs, byte) for byte in range(self.tensor.element_bytes)]
         touched = np.zeros(1 + max(int(rows.max()) for rows in every), np.bool_)
         for rows in every:

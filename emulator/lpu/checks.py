@@ -61,7 +61,7 @@ class Checks:
         """Formats: granted, on the first plane of the group, within the mode's shape."""
         for name in ("lw", "lws", "mm"):
             at = self._of(name)
-            for code in np.unique(self.ops["type"][at]).tolist():
+            for code in sorted(set(self.ops["type"][at].tolist())):
                 self._mode(name, _TYPE_NAMES[code], at[self.ops["type"][at] == code])
 
     def _mode(self, name: str, dtype: str, at: Column) -> None:

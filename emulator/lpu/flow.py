@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.distinct import distinct
 from emulator.lpu._bulk import Bulk
 from emulator.lpu.passes import Burst, find_chains, is_scaled
 from emulator.lpu.prepare import Prepared
@@ -176,8 +177,9 @@ class Flow:
             first[producer] + links["k0"] * stride[producer], links["ks"] * stride[producer],
             links["n"],
         ], 1).astype(np.int64)  # fmt: skip
-        numbers, at = np.unique(links["seg"], return_index=True)
-        return dict(zip(numbers.tolist(), np.split(table, at[1:]), strict=True))
+        at = distinct(links["seg"])
+        numbers = links["seg"][at].tolist()
+        return dict(zip(numbers, np.split(table, at[1:]), strict=True))
 
 
 def _tuples(kind: type[Row], records: NDArray[Any]) -> list[Row]:

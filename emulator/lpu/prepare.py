@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.distinct import distinct
 from emulator.lpu.checks import Checks, Report
 from emulator.lpu.chip import LpuChip
 from emulator.result import Hazard
@@ -164,9 +165,8 @@ class _Decoder:
                 if free and f.name in (row.strided, "n", "n2", "stride", "stride2"):
                     mask |= f.mask
             clear[row.code] = [~mask & 0xFFFFFFFFFFFFFFFF, ~(mask >> 64) & 0xFFFFFFFFFFFFFFFF]
-        kept = np.ascontiguousarray(words & clear[self.code])
-        _, first = np.unique(kept.view("V16").ravel(), return_index=True)
-        for i in sorted(first.tolist()):
+        kept = words & clear[self.code]
+        for i in sorted(distinct(kept[:, 0], kept[:, 1]).tolist()):
             word = int(self.low[i]) | int(self.high[i]) << 64
             try:
                 instruction = LPU.decode(word)
