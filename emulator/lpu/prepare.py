@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from emulator.distinct import distinct
 from emulator.lpu.checks import Checks, Report
 from emulator.lpu.chip import LpuChip
+from emulator.lpu.expected import OPERANDS, Expected
 from emulator.result import Hazard
 from isa.fields import WORD_BYTES, IntField
 from isa.lpu import LPU
@@ -265,10 +266,15 @@ class _Decoder:
     def _expects(
         self, ops: NDArray[Any]
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+        expects = self.program.expects
+        if isinstance(expects, Expected):
+            tables = self._expected(ops, expects)
+            if tables is not None:
+                return tables
         names = [s.name for s in self.program.sections]
         where = zip(ops["section"].tolist(), ops["word"].tolist(), strict=True)
         number = {}
-        if self.program.expects:
+        if expects:
             number = {(names[section], word): i for i, (section, word) in enumerate(where)}
         operands: list[tuple[int, int]] = []
         streams: list[tuple[int, int]] = []
@@ -277,7 +283,7 @@ class _Decoder:
         known_operand: dict[int, int] = {}
         known_stream: dict[int, tuple[int, int]] = {}
         alive = []  # an id is only a name as long as its object is there
-        for (section, word, operand), wanted in self.program.expects.items():
+        for (section, word, operand), wanted in expects.items():
             op = number.get((section, word))
             if op is None or operand not in ("a", "b", "c"):
                 message = f"expected producers of {section} word {word}, operand {operand}: no such"
@@ -303,3 +309,29 @@ class _Decoder:
             np.array(streams, np.int32).reshape(-1, 2),
             np.array(producers, np.int32),
         )
+
+    def _expected(
+        self, ops: NDArray[Any], expects: Expected
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]] | None:
+        """The same from arrays; None where they are not about these words."""
+        sections = self.program.sections
+        if [s.name for s in sections] != list(expects.sections):
+            return None
+        counts = np.array([len(s) for s in sections], np.int64)
+        starts = np.cumsum(counts) - counts
+        number = np.full(counts.sum(), -1, np.int64)
+        number[starts[ops["section"]] + ops["word"]] = np.arange(len(ops))
+        every = np.concatenate([expects.words[:, :2], expects.producers])
+        if (every[:, 1] >= counts[every[:, 0]]).any():
+            return None
+        op, producer = np.split(number[starts[every[:, 0]] + every[:, 1]], [len(expects.words)])
+        if (op < 0).any():
+            return None
+        for i, operand in enumerate(OPERANDS):
+            at = expects.words[:, 2] == i
+            ops[f"expect_{operand}"][op[at]] = expects.wants[at]
+        stream = np.repeat(np.arange(len(expects.streams)), expects.streams[:, 1])
+        producers = producer[np.lexsort((producer, stream))]
+        tables = (expects.lists, expects.streams, producers)
+        operands, streams, numbers = (table.astype(np.int32) for table in tables)
+        return operands, streams, numbers

@@ -7,16 +7,17 @@ put in order, taken apart where bursts interleave on a queue, and filled into wo
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.lpu.expected import OPERANDS, Expected
 from isa.fields import Alu, Imm, Stream
 from isa.lpu import LPU
-from isa.program import Expectations, Producer, Section
+from isa.program import Section
 from isa.table import Instruction
 from programs.lpu.schedule.fragment import Burst, Op, Value, chains
 from programs.lpu.schedule.memory import Times
@@ -28,18 +29,15 @@ MAX_NOP = (1 << 20) - 1
 HALF = 64  # bits of a half word
 _NOP = LPU.by_name["nop"].by_name["n"]
 
-# A burst on its queue: `low` and `high` are its word without the strided operand, which has the
-# value `value` and the bits `mask` of `high`. `repeat` is the word after it (0: none), `inner` that
-# of one of its groups. Times are absolute, `op` counts the operations of all placements.
-ROW = np.dtype([
-    *((name, np.int64) for name in (
-        "queue", "time", "length", "hold", "op", "n", "d", "stride", "n2", "d2", "stride2",
-        "value", "mask",
-    )),
-    *((name, np.uint64) for name in ("low", "high")),
-    ("repeat", np.uint64, 2), ("inner", np.uint64, 2),
-])  # fmt: skip
-Rows = NDArray[Any]
+# Columns of a burst. Its word has the strided operand `value` in the bits `mask` of `high`;
+# `repeat` is the word behind it (0: none), `inner` that behind one of its groups. `time` counts
+# from its fragment's first cycle, `op` its operations; addresses move with block `slot`.
+NUMBERS = (
+    "queue", "time", "op", "length", "group", "hold", "n", "d", "stride", "n2", "d2", "stride2",
+    "value", "mask", "slot", "step",
+)  # fmt: skip
+WORDS = ("low", "high", "repeat", "repeat_high", "inner", "inner_high")
+Column = NDArray[Any]
 Chosen = Mapping[Op | Value, str | int]  # queues and streams where there was a choice
 
 
@@ -66,46 +64,62 @@ def queue_of(op: Op, chosen: Chosen) -> str:
     return str(chosen[op]) if len(op.queues) > 1 else op.queues[0]
 
 
-# ---- rows ---------------------------------------------------------------------------------------
+def _ragged(first: Column, count: Column) -> Column:
+    """first[i], first[i] + 1, ..., `count[i]` of them, for every i."""
+    at: Column = np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)
+    return at
+
+
+# ---- bursts -------------------------------------------------------------------------------------
 
 
 class _Template:
-    """The rows of a fragment that starts at cycle 0, and what of them an address moves."""
+    """The bursts of a fragment, and who reads what in it, for one choice of queues and streams."""
 
     def __init__(self, placement: Placement, encoder: _Encoder, numbers: Mapping[str, int]) -> None:
-        chosen, rows, moves = placement.chosen, [], []
+        chosen = placement.chosen
+        self.numbers: list[tuple[int, ...]] = []
+        self.words: list[tuple[int, ...]] = []
         self.times: dict[Times, int] = {}
-        for i, op in enumerate(placement.fragment.ops):
+        for i, (op, queue) in enumerate(zip(placement.fragment.ops, placement.queues, strict=True)):
             assert op.time is not None
             fields = operand_fields(op, chosen)
-            queue = numbers[queue_of(op, chosen)]
             slot, step = -1, 0
             if op.block is not None:
                 slot = self.times.setdefault(op.block.times, len(self.times))
                 step = op.block.step
             for b in op.bursts:
                 word, value, mask = encoder.instruction(op, b, fields)
-                low, high = word & (1 << HALF) - 1, word >> HALF
-                rows.append((
-                    queue, op.time + b.rel, b.length, op.hold, i, b.n, b.d, b.stride, b.n2, b.d2,
-                    b.stride2, value, mask, low, high, encoder.repeat(b),
-                    encoder.repeat(Burst(0, {}, b.n, b.d, b.stride)),
+                self.numbers.append((
+                    numbers[queue], op.time + b.rel, i, b.length, (b.n - 1) * b.d, op.hold,
+                    b.n, b.d, b.stride, b.n2, b.d2, b.stride2, value, mask, slot, step,
                 ))  # fmt: skip
-                moves.append((slot, step))
-        self.rows = np.array(rows, ROW)
-        self.slot, self.step = np.array(moves, np.int64).T
+                inner = encoder.repeat(b.n, b.d, b.stride)
+                outer = encoder.repeat(b.n, b.d, b.stride, b.n2, b.d2, b.stride2)
+                self.words.append((word & (1 << HALF) - 1, word >> HALF, *outer, *inner))
+        self._producers(placement.fragment.ops)
 
-    def at(self, placements: Sequence[Placement], first_op: NDArray[np.int64]) -> Rows:
-        """The rows of some placements."""
-        rows = np.repeat(self.rows[None], len(placements), 0)
-        rows["time"] += np.array([p.start for p in placements])[:, None]
-        rows["op"] += first_op[:, None]
-        # The last column is for what is not in memory.
-        moves = np.array(
-            [[*(p.fragment.moves.get(t, 0) for t in self.times), 0] for p in placements], np.int64
-        )
-        rows["value"] += moves[:, self.slot] * self.step
-        return rows.ravel()
+    def _producers(self, ops: Sequence[Op]) -> None:
+        """Uses are (op, operand, list), lists (first stream, streams), sources (stream, op)."""
+        number = {op: i for i, op in enumerate(ops)}
+        self.uses: list[tuple[int, int, int]] = []
+        self.lists: list[tuple[int, int]] = []
+        self.sources: list[tuple[int, int]] = []
+        self.streams = 0
+        known: dict[tuple[Value, str], int] = {}
+        for i, op in enumerate(ops):
+            for operand, value in op.inputs.items():
+                if not isinstance(value, Value) or chains(value, op):
+                    continue
+                name, _, part = operand.partition("+")
+                if (value, part) not in known:
+                    known[value, part] = len(self.lists)
+                    parts = [value.parts[int(part)]] if part else value.parts
+                    self.lists.append((self.streams, len(parts)))
+                    for runs in parts:
+                        self.sources += [(self.streams, number[source]) for source, _ in runs]
+                        self.streams += 1
+                self.uses.append((i, OPERANDS.index(name), known[value, part]))
 
 
 class _Encoder:
@@ -135,15 +149,17 @@ class _Encoder:
         field.encode(values[strided])  # which refuses what does not fit
         return word, values[strided], field.mask >> HALF
 
-    def repeat(self, burst: Burst) -> tuple[int, int]:
+    def repeat(
+        self, n: int, d: int, stride: int, n2: int = 1, d2: int = 0, stride2: int = 0
+    ) -> tuple[int, int]:  # fmt: skip
         """The two halves of the word behind a burst's own; 0 where there is none."""
-        if burst.n == 1 and burst.n2 == 1:
+        if n == 1 and n2 == 1:
             return 0, 0
-        key = (burst.n, burst.d, burst.stride, burst.n2, burst.d2, burst.stride2)
+        key = (n, d, stride, n2, d2, stride2)
         if key not in self._repeats:
-            values = {"n": burst.n - 1, "d": burst.d, "stride": burst.stride}
-            if burst.n2 > 1:
-                values |= {"n2": burst.n2 - 1, "d2": burst.d2, "stride2": burst.stride2}
+            values = {"n": n - 1, "d": d, "stride": stride}
+            if n2 > 1:
+                values |= {"n2": n2 - 1, "d2": d2, "stride2": stride2}
             word = LPU.encode(Instruction(LPU.by_name["repeat"], values))
             self._repeats[key] = word & (1 << HALF) - 1, word >> HALF
         return self._repeats[key]
@@ -156,132 +172,193 @@ def _frozen(field: str, value: Any) -> tuple[str, Any]:
 
 # ---- order --------------------------------------------------------------------------------------
 
+WHOLE, GROUP, SINGLE = range(3)
 
-def _in_order(rows: Rows) -> Rows:
-    """Rows by queue and cycle; bursts that interleave are taken apart.
 
-    First into their groups, and where they still interleave, into their single issues.
-    """
-    rows, crowd = _sorted(rows)
-    nested = rows["n2"] > 1
-    crowded = np.bincount(crowd)[crowd] > 1
-    if (crowded & nested).any():
-        rows, crowd = _sorted(_pieces(rows, crowded & nested, "n2", "d2", "stride2"))
+@dataclass
+class _Issues:
+    """Bursts of the whole program, or parts of bursts, each a row of the table of all bursts."""
+
+    table: dict[str, Column]
+    row: Column
+    time: Column
+    value: Column
+    op: Column
+    part: Column  # WHOLE, a GROUP of a burst with two levels, or a SINGLE issue
+
+    def __getitem__(self, name: str) -> Column:
+        """A column of the burst's."""
+        column: Column = self.table[name][self.row]
+        return column
+
+    @property
+    def length(self) -> Column:
+        """Cycles from the first to the last issue."""
+        shorter = np.where(self.part == GROUP, self["group"], 0)
+        return np.where(self.part == WHOLE, self["length"], shorter)
+
+    def take(self, at: Column) -> _Issues:
+        columns = (x[at] for x in (self.row, self.time, self.value, self.op, self.part))
+        return _Issues(self.table, *columns)
+
+    def sorted(self) -> tuple[_Issues, Column]:
+        """By queue and cycle, and for each the number of its crowd: of bursts that overlap."""
+        issues = self.take(np.lexsort((self.time, self["queue"])))
+        ends = issues.time + issues.length
+        apart = issues["queue"] * (int(ends.max(initial=0)) + 1)
+        last = np.maximum.accumulate(apart + ends)
+        crowd = np.zeros(len(ends), np.int64)
+        crowd[1:] = np.cumsum((apart + issues.time)[1:] > last[:-1])
+        return issues, crowd
+
+    def pieces(self, which: Column, part: int) -> _Issues:
+        """Some of them taken apart into groups or single issues."""
+        n, d, stride = ("n2", "d2", "stride2") if part == GROUP else ("n", "d", "stride")
+        count = np.where(which, self[n], 1)
+        pieces = self.take(np.repeat(np.arange(len(which)), count))
+        i = _ragged(np.zeros(len(which), np.int64), count)
+        pieces.time += i * pieces[d]
+        pieces.value += i * pieces[stride]
+        pieces.part[np.repeat(which, count)] = part
+        return pieces
+
+    def in_order(self) -> _Issues:
+        """By queue and cycle; bursts that interleave are taken apart.
+
+        First into their groups, and where they still interleave, into their single issues.
+        """
+        issues, crowd = self.sorted()
         crowded = np.bincount(crowd)[crowd] > 1
-    if crowded.any():
-        rows, _ = _sorted(_pieces(rows, crowded, "n", "d", "stride"))
-    return rows
-
-
-def _sorted(rows: Rows) -> tuple[Rows, NDArray[np.int64]]:
-    """Rows in order, and for each the number of the crowd that it is in: bursts that overlap."""
-    rows = rows[np.lexsort((rows["time"], rows["queue"]))]
-    apart = int((rows["time"] + rows["length"]).max(initial=0)) + 1
-    start = rows["queue"] * apart + rows["time"]
-    last = np.maximum.accumulate(start + rows["length"])
-    crowd = np.zeros(len(rows), np.int64)
-    crowd[1:] = np.cumsum(start[1:] > last[:-1])
-    return rows, crowd
-
-
-def _pieces(rows: Rows, which: NDArray[np.bool_], n: str, d: str, stride: str) -> Rows:
-    """The issues (or with n2, d2, stride2: the groups) of some rows, each a row of its own."""
-    count = np.where(which, rows[n], 1)
-    first = np.cumsum(count) - count
-    pieces = np.repeat(rows, count)
-    i = np.arange(len(pieces)) - np.repeat(first, count)
-    pieces["time"] += i * pieces[d]
-    pieces["value"] += i * pieces[stride]
-    split = np.repeat(which, count)
-    pieces["repeat"][split] = pieces["inner"][split] if n == "n2" else 0
-    pieces[n][split] = 1
-    pieces["length"][split] = ((pieces["n"] - 1) * pieces["d"])[split] if n == "n2" else 0
-    return pieces
+        nested = crowded & (issues["n2"] > 1)
+        if nested.any():
+            issues, crowd = issues.pieces(nested, GROUP).sorted()
+            crowded = np.bincount(crowd)[crowd] > 1
+        if crowded.any():
+            issues, _ = issues.pieces(crowded, SINGLE).sorted()
+        return issues
 
 
 # ---- words --------------------------------------------------------------------------------------
 
 
 class Words:
-    """The words of a program: `sections`, and where each operation's stand."""
+    """The words of a program: its `sections`, and what their operands expect."""
 
     def __init__(self, placements: Sequence[Placement]) -> None:
-        used = {queue for p in placements for queue in p.queues}
-        self.names = sorted(used)
+        self.names = sorted({queue for p in placements for queue in p.queues})
         numbers = {name: i for i, name in enumerate(self.names)}
-        ops = np.cumsum([0, *(len(p.fragment.ops) for p in placements)])
-        alike: dict[Any, list[int]] = defaultdict(list)
-        for i, p in enumerate(placements):
-            alike[p.pattern, p.options].append(i)
-        encoder, parts = _Encoder(), [np.zeros(0, ROW)]
-        for members in alike.values():
-            template = _Template(placements[members[0]], encoder, numbers)
-            parts.append(template.at([placements[i] for i in members], ops[members]))
-        rows = _in_order(np.concatenate(parts))
-        words, first, at = _words(rows)
-        ends = np.searchsorted(rows["queue"], np.arange(len(self.names) + 1))
+        encoder, known = _Encoder(), dict[Any, _Template]()
+        self._templates: list[_Template] = []
+        for p in placements:
+            key = (p.pattern, p.options)
+            if key not in known:
+                known[key] = _Template(p, encoder, numbers)
+            self._templates.append(known[key])
+        self._kinds = list(known.values())
+        position = {template: i for i, template in enumerate(self._kinds)}
+        self._kind = np.array([position[t] for t in self._templates], np.int64)
+        ops = np.array([len(p.fragment.ops) for p in placements], np.int64)
+        self._first_op = np.cumsum(ops) - ops
+        issues = self._issues(placements).in_order()
+        words, first, at = _words(issues)
+        queue = issues["queue"]
+        ends = np.searchsorted(queue, np.arange(len(self.names) + 1))
         starts = np.append(first, len(words))[ends]
         self.sections = [
             Section(name, words[starts[i] : starts[i + 1]].tobytes())
             for i, name in enumerate(self.names)
         ]
-        self._first_op = ops.tolist()
-        # Where the words of an operation stand in their section.
-        order = np.argsort(rows["op"], kind="stable")
-        self._word = (at - starts[rows["queue"]])[order].tolist()
-        self._from = np.searchsorted(rows["op"][order], np.arange(ops[-1] + 1)).tolist()
+        # Section and word of all words of all operations, one operation after another.
+        order = np.argsort(issues.op, kind="stable")
+        self._place = np.stack([queue, at - starts[queue]], 1)[order]
+        self._count = np.bincount(issues.op, minlength=int(ops.sum()))
+        self._from = np.cumsum(self._count) - self._count
 
-    def of(self, placement: int, op: int) -> list[int]:
-        """Word indices of operation `op` of a placement, in its section."""
-        at = self._first_op[placement] + op
-        return self._word[self._from[at] : self._from[at + 1]]  # type: ignore[no-any-return]
+    def _issues(self, placements: Sequence[Placement]) -> _Issues:
+        numbers = np.array([row for t in self._kinds for row in t.numbers], np.int64)
+        words = np.array([row for t in self._kinds for row in t.words], np.uint64)
+        table = dict(zip(NUMBERS, numbers.reshape(-1, len(NUMBERS)).T.copy(), strict=True))
+        table |= dict(zip(WORDS, words.reshape(-1, len(WORDS)).T.copy(), strict=True))
+        of, row = self._each([len(t.numbers) for t in self._kinds])
+        # The last slot is for what is not in memory.
+        slots = 1 + max((len(t.times) for t in self._kinds), default=0)
+        moves = np.zeros((len(placements), slots), np.int64)
+        for i, (p, template) in enumerate(zip(placements, self._templates, strict=True)):
+            for times, move in p.fragment.moves.items():
+                if move and times in template.times:
+                    moves[i, template.times[times]] = move
+        start = np.array([p.start for p in placements], np.int64)
+        return _Issues(
+            table, row, start[of] + table["time"][row],
+            table["value"][row] + moves[of, table["slot"][row]] * table["step"][row],
+            self._first_op[of] + table["op"][row], np.zeros(len(row), np.int64),
+        )  # fmt: skip
+
+    def _each(self, counts: Sequence[int]) -> tuple[Column, Column]:
+        """(placement, row) of every row that the placements' templates have in a table of all."""
+        count = np.array(counts, np.int64)
+        first = np.cumsum(count) - count
+        of = np.repeat(np.arange(len(self._kind)), count[self._kind])
+        return of, _ragged(first[self._kind], count[self._kind])
+
+    def expected(self) -> Expected:
+        """For every stream operand of every word: which words may have produced it, per stream."""
+        uses, lists, sources = (
+            np.array([row for rows in table for row in rows], np.int64).reshape(-1, width)
+            for table, width in (
+                ([t.uses for t in self._kinds], 3), ([t.lists for t in self._kinds], 2),
+                ([t.sources for t in self._kinds], 2),
+            )
+        )  # fmt: skip
+        n_lists, n_streams = (
+            np.array(n, np.int64)[self._kind] for n in (
+                [len(t.lists) for t in self._kinds], [t.streams for t in self._kinds],
+            )
+        )  # fmt: skip
+        first_list, first_stream = (np.cumsum(n) - n for n in (n_lists, n_streams))
+        of, row = self._each([len(t.uses) for t in self._kinds])
+        op = self._first_op[of] + uses[row, 0]
+        count = self._count[op]
+        words = np.column_stack([
+            self._place[_ragged(self._from[op], count)], np.repeat(uses[row, 1], count),
+        ])  # fmt: skip
+        wants = np.repeat(first_list[of] + uses[row, 2], count)
+        of, row = self._each([len(t.lists) for t in self._kinds])
+        of_lists = np.column_stack([first_stream[of] + lists[row, 0], lists[row, 1]])
+        of, row = self._each([len(t.sources) for t in self._kinds])
+        op = self._first_op[of] + sources[row, 1]
+        producers = self._place[_ragged(self._from[op], self._count[op])]
+        stream = np.repeat(first_stream[of] + sources[row, 0], self._count[op])
+        per_stream = np.bincount(stream, minlength=int(n_streams.sum()))
+        streams = np.column_stack([np.cumsum(per_stream) - per_stream, per_stream])
+        return Expected(self.names, words, wants, of_lists, streams, producers)
 
 
-def _words(rows: Rows) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
-    """All words [n, 2]; for each row the index of its first (nops), and that of its own.
+def _words(issues: _Issues) -> tuple[NDArray[np.uint64], Column, Column]:
+    """All words [n, 2]; of each row the index of its first (nops), and that of its own.
 
     A repeat stands behind that.
     """
-    after = rows["time"] + rows["length"] + rows["hold"]
-    fresh = np.append(True, rows["queue"][1:] != rows["queue"][:-1])[: len(rows)]
-    gap = rows["time"] - np.where(fresh, 0, np.append(0, after[:-1])[: len(rows)])
-    assert not len(gap) or gap.min() >= 0, "reservations keep a queue's bursts apart"
+    queue, time = issues["queue"], issues.time
+    after = time + issues.length + issues["hold"]
+    before = np.zeros(len(time), np.int64)
+    before[1:] = np.where(queue[1:] == queue[:-1], after[:-1], 0)
+    gap = time - before
+    assert not (gap < 0).any(), "reservations keep a queue's bursts apart"
     nops = -(-gap // MAX_NOP)
-    repeats = rows["repeat"][:, 0] != 0
+    repeat = np.zeros((len(time), 2), np.uint64)
+    for part, names in ((WHOLE, ("repeat", "repeat_high")), (GROUP, ("inner", "inner_high"))):
+        which = issues.part == part
+        repeat[which] = np.stack([issues[name][which] for name in names], 1)
+    repeats = repeat[:, 0] != 0
     count = nops + 1 + repeats
     first = np.cumsum(count) - count
     words = np.zeros((int(count.sum()), 2), "<u8")
-    nth = np.arange(nops.sum()) - np.repeat(np.cumsum(nops) - nops, nops)
+    nth = _ragged(np.zeros(len(nops), np.int64), nops)
     idle = np.minimum(np.repeat(gap, nops) - nth * MAX_NOP, MAX_NOP)
-    where = np.repeat(first, nops) + nth
-    words[where, 0] = LPU.by_name["nop"].code | idle << _NOP.lo
+    words[np.repeat(first, nops) + nth, 0] = LPU.by_name["nop"].code | idle << _NOP.lo
     at = first + nops
-    words[at, 0] = rows["low"]
-    words[at, 1] = rows["high"] | (rows["value"] & rows["mask"]).astype(np.uint64)
-    words[at[repeats] + 1] = rows["repeat"][repeats]
+    words[at, 0] = issues["low"]
+    words[at, 1] = issues["high"] | (issues.value & issues["mask"]).astype(np.uint64)
+    words[at[repeats] + 1] = repeat[repeats]
     return words, first, at
-
-
-def expectations(placements: Sequence[Placement], words: Words) -> Expectations:
-    """For every stream operand of every word: which words may have produced it, per stream."""
-    expects: dict[tuple[str, int, str], tuple[tuple[Producer, ...], ...]] = {}
-    for i, placement in enumerate(placements):
-        number = {op: j for j, op in enumerate(placement.fragment.ops)}
-        queues = placement.queues
-        memo: dict[tuple[Value, str], tuple[tuple[Producer, ...], ...]] = {}
-        for j, op in enumerate(placement.fragment.ops):
-            for operand, value in op.inputs.items():
-                if not isinstance(value, Value) or chains(value, op):
-                    continue
-                name, _, part = operand.partition("+")
-                if (value, part) not in memo:
-                    parts = [value.parts[int(part)]] if part else value.parts
-                    memo[value, part] = tuple(
-                        tuple(
-                            (queues[number[source]], word)
-                            for source, _ in runs for word in words.of(i, number[source])
-                        ) for runs in parts
-                    )  # fmt: skip
-                for word in words.of(i, j):
-                    expects[queues[j], word, name] = memo[value, part]
-    return expects

@@ -201,7 +201,7 @@ class Schedule:
             chip=self.chip.name,
             sections=tuple(words.sections),
             tensors=tuple(tensors),
-            expects=emit.expectations(self.placements, words),
+            expects=words.expected(),
             meta=dict(meta or {}),
         )
 
