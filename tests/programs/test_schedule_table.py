@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from programs.lpu.schedule._table import CLAIM, NO_ROOM, Demand, Table
+from programs.lpu.schedule._table import NO_ROOM, Demand, Table
 
 COUNT, ORIGIN = 12, 128
 
@@ -33,7 +33,7 @@ class Asked:
         parts = len(self.fixed) + np.cumsum([0, *(len(claims) for claims, _ in self.choices)])
         shifts = [shift for _, some in self.choices for shift in some]
         return Demand(
-            np.array(rows, CLAIM), np.frombuffer(words, np.uint64), len(self.fixed),
+            np.array(rows, np.int64), np.frombuffer(words, np.uint64), len(self.fixed),
             firsts, parts, np.array(shifts, np.int64), np.arange(len(self.fixed)),
         )  # fmt: skip
 
@@ -132,7 +132,7 @@ def test_rows_grow_with_the_program() -> None:
     assert starts == [0, 1_000_000, 1, 1_000_001, 500_000]
 
 
-def test_claims_are_rows_of_their_own_kind() -> None:
+def test_claims_have_six_numbers() -> None:
     none = np.zeros(1, np.int64)
-    with pytest.raises(ValueError, match="rows of CLAIM"):
-        Demand(none, none.astype(np.uint64), 1, none, none, none, none)
+    with pytest.raises(ValueError, match="six numbers"):
+        Demand(none[:, None], none.astype(np.uint64), 1, none, none, none, none)

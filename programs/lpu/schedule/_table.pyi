@@ -1,15 +1,12 @@
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-CLAIM: np.dtype[Any]
 NO_ROOM: int
 
 class Demand:
     def __init__(
         self,
-        claims: NDArray[Any],
+        claims: NDArray[np.int64],
         words: NDArray[np.uint64],
         fixed: int,
         firsts: NDArray[np.int64],

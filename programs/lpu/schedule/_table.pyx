@@ -9,18 +9,14 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
 
-import numpy as np
-
 cimport cython
 
 cdef extern from *:
     int __builtin_clzll(unsigned long long) noexcept nogil
 
-# The columns of a claim.
-CLAIM = np.dtype([(n, np.int64) for n in ("taken", "checked", "offset", "word", "words", "solid")])
 NO_ROOM = -1
 
-cdef struct Claim:
+cdef struct Claim:  # a row of a demand's claims
     int64_t taken  # resource that it takes (of an option: when the option is 0)
     int64_t checked  # resource that has to be free
     int64_t offset  # cycle of the mask's first bit after the fragment's
@@ -40,7 +36,7 @@ cdef struct Hit:  # what keeps a fragment from a start
 
 @cython.final
 cdef class Demand:
-    """What one fragment claims: the `fixed` first claims, and one option of each choice.
+    """What one fragment claims: the `fixed` first rows of `claims`, and an option of each choice.
 
     Option o of choice c (``firsts[c] <= o < firsts[c + 1]``) takes the choice's claims
     (``parts[c] .. parts[c + 1] - 1``) on resources that lie ``shifts[o]`` after those named.
@@ -48,7 +44,7 @@ cdef class Demand:
     """
 
     cdef object _keep
-    cdef Claim* claims
+    cdef const Claim* claims
     cdef const uint64_t* words
     cdef const int64_t* firsts
     cdef const int64_t* parts
@@ -57,20 +53,19 @@ cdef class Demand:
     cdef Held* held
     cdef int64_t* chosen
 
-    def __cinit__(self, claims, const uint64_t[::1] words, int64_t fixed,
+    def __cinit__(self, const int64_t[:, ::1] claims, const uint64_t[::1] words, int64_t fixed,
                   const int64_t[::1] firsts, const int64_t[::1] parts,
                   const int64_t[::1] shifts, const int64_t[::1] rivals):
         cdef int64_t i
-        if claims.dtype != CLAIM or not claims.flags.c_contiguous:
-            raise ValueError("claims are rows of CLAIM")
+        if claims.shape[1] != sizeof(Claim) // sizeof(int64_t):
+            raise ValueError("a claim has six numbers")
         self._keep = (claims, words, firsts, parts, shifts)
-        cdef size_t at = claims.ctypes.data
-        self.claims = <Claim*> at
+        self.claims = <const Claim*> &claims[0, 0] if claims.shape[0] else NULL
         self.words = &words[0] if words.shape[0] else NULL
         self.firsts, self.parts = &firsts[0], &parts[0]
         self.shifts = &shifts[0] if shifts.shape[0] else NULL
         self.fixed, self.choices, self.rivals = fixed, parts.shape[0] - 1, rivals.shape[0]
-        self.held = <Held*> malloc((len(claims) + 1) * sizeof(Held))
+        self.held = <Held*> malloc((claims.shape[0] + 1) * sizeof(Held))
         self.chosen = <int64_t*> malloc((self.choices + 1) * sizeof(int64_t))
         if self.held == NULL or self.chosen == NULL:
             raise MemoryError
@@ -175,11 +170,11 @@ cdef class Table:
                 held += 1
         hit.step = 0
 
-    cdef int64_t slack(self, Demand demand, Claim* claim, int64_t last) noexcept nogil:
+    cdef int64_t slack(self, Demand demand, const Claim* claim, int64_t last) noexcept nogil:
         # A solid burst cannot fit before its first cycle has passed the last conflict.
         return last if claim.solid else 1
 
-    cdef int64_t conflict(self, Demand demand, Claim* claim, int64_t shift,
+    cdef int64_t conflict(self, Demand demand, const Claim* claim, int64_t shift,
                           int64_t start) noexcept nogil:
         """1 + the last bit of the mask that is taken already; 0: none."""
         cdef Row* row = &self.rows[claim.checked + shift]
@@ -212,7 +207,7 @@ cdef class Table:
                     return -1
         return 0
 
-    cdef int set(self, Demand demand, Claim* claim, int64_t shift, int64_t start) noexcept nogil:
+    cdef int set(self, Demand demand, const Claim* claim, int64_t shift, int64_t start) noexcept nogil:
         cdef Row* row = &self.rows[claim.taken + shift]
         cdef int64_t at = start + claim.offset + self.origin
         cdef int64_t first = at >> 6, need = (at >> 6) + claim.words + 1, room, i
@@ -244,7 +239,7 @@ cdef bint clashes(Demand demand, int64_t k, int64_t shift, int64_t held) noexcep
     return False
 
 
-cdef bint overlap(Demand demand, Claim* a, Claim* b) noexcept nogil:
+cdef bint overlap(Demand demand, const Claim* a, const Claim* b) noexcept nogil:
     """Whether two masks, each at its offset, have a bit in common."""
     cdef int64_t i, first
     cdef int low

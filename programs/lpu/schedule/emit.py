@@ -245,18 +245,13 @@ class Words:
     """The words of a program: its `sections`, and what their operands expect."""
 
     def __init__(self, placements: Sequence[Placement]) -> None:
-        self.names = sorted({queue for p in placements for queue in p.queues})
+        alike = {(p.pattern, p.options): p for p in placements}
+        self.names = sorted({queue for p in alike.values() for queue in p.queues})
         numbers = {name: i for i, name in enumerate(self.names)}
-        encoder, known = _Encoder(), dict[Any, _Template]()
-        self._templates: list[_Template] = []
-        for p in placements:
-            key = (p.pattern, p.options)
-            if key not in known:
-                known[key] = _Template(p, encoder, numbers)
-            self._templates.append(known[key])
-        self._kinds = list(known.values())
-        position = {template: i for i, template in enumerate(self._kinds)}
-        self._kind = np.array([position[t] for t in self._templates], np.int64)
+        encoder, position = _Encoder(), {key: i for i, key in enumerate(alike)}
+        self._kinds = [_Template(p, encoder, numbers) for p in alike.values()]
+        # The position of every placement's template among the kinds.
+        self._kind = np.array([position[p.pattern, p.options] for p in placements], np.int64)
         ops = np.array([len(p.fragment.ops) for p in placements], np.int64)
         self._first_op = np.cumsum(ops) - ops
         issues = self._issues(placements).in_order()
@@ -283,10 +278,11 @@ class Words:
         # The last slot is for what is not in memory.
         slots = 1 + max((len(t.times) for t in self._kinds), default=0)
         moves = np.zeros((len(placements), slots), np.int64)
-        for i, (p, template) in enumerate(zip(placements, self._templates, strict=True)):
+        for i, (p, kind) in enumerate(zip(placements, self._kind.tolist(), strict=True)):
+            slot = self._kinds[kind].times
             for times, move in p.fragment.moves.items():
-                if move and times in template.times:
-                    moves[i, template.times[times]] = move
+                if times in slot:
+                    moves[i, slot[times]] = move
         start = np.array([p.start for p in placements], np.int64)
         return _Issues(
             table, row, start[of] + table["time"][row],

@@ -474,8 +474,9 @@ class Fragment:
         while waiting:
             op = waiting.pop()
             for value in self._values_of(op):
-                if value.diagonal is None:
-                    value.diagonal = self._diagonal_from(value, op)
+                if value.diagonal is not None:  # its operations have been told
+                    continue
+                value.diagonal = self._diagonal_from(value, op)
                 for other, time in self._times_from(value):
                     if other.time is None:
                         other.time = time

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emulator.lpu.chip import LpuChip
-from programs.lpu.schedule._table import CLAIM, Demand
+from programs.lpu.schedule._table import Demand
 from programs.lpu.schedule.fragment import Fragment, Op, ScheduleError, Value
 from programs.lpu.schedule.memory import Block, Times
 from programs.lpu.schedule.reservations import ORIGIN, PER_STREAM, STREAMS, Claim, Reservations
@@ -78,24 +78,15 @@ class Pattern:
                 continue
             assert op.time is not None
             queue, mask = op.queues[0], op.mask()
-            yield self._claim(self._table.queue(queue), op.time, mask)
+            yield _claim(self._table.queue(queue), op.time, mask)
             if op.block is not None:
-                slice_name = queue.split(".")[1]
-                port, other = ("read", "write") if op.name == "read" else ("write", "read")
-                taken, checked = (
-                    self._table.bank(slice_name, op.block.bank, p) for p in (port, other)
-                )
-                yield Claim(taken, checked, op.time, mask)
+                yield Claim(*self._table.ports(queue, op.block.bank), op.time, mask)
             if op.name in ("mm", "lw", "lws"):
                 # A pair's other plane is busy too.
                 _, plane, port = queue.split(".")
                 for i in range(1, self._chip.mode(str(op.bursts[0].values["type"])).planes):
                     second = self._table.queue(f"mxm.{int(plane) + i}.{port}")
-                    yield self._claim(second, op.time, mask)
-
-    @staticmethod
-    def _claim(resource: int, offset: int, mask: int) -> Claim:
-        return Claim(resource, resource, offset, mask)
+                    yield _claim(second, op.time, mask)
 
     def _check(self, label: str) -> None:
         held: dict[int, int] = {}
@@ -128,11 +119,11 @@ class Pattern:
         queue, mask = op.queues[0], op.mask()
         if op.name in RUNNING:  # the running value occupies its ALU from start to emit
             mask = (1 << mask.bit_length()) - 1
-        yield self._claim(self._table.queue(queue), op.time, mask)
+        yield _claim(self._table.queue(queue), op.time, mask)
         if queue.startswith("vxm.") and op.output is not None:
             # One result per ALU and cycle, also where latencies differ.
             first = op.time + op.latency - op.output.parts[0][0][1]
-            yield self._claim(self._table.result(queue), first, op.output.mask)
+            yield _claim(self._table.result(queue), first, op.output.mask)
 
     def _of_streams(self, value: Value) -> list[Claim]:
         """Every half of the chip that a stream of the group crosses."""
@@ -147,7 +138,7 @@ class Pattern:
             for half, crossed in (("w", min(columns) < middle), ("e", max(columns) > middle)):
                 if crossed:
                     resource = self._table.stream(value.direction, part, half)
-                    claims.append(self._claim(resource, value.diagonal, value.mask))
+                    claims.append(_claim(resource, value.diagonal, value.mask))
         return claims
 
     # ---- the same for the table --------------------------------------------------------------
@@ -175,9 +166,13 @@ class Pattern:
             firsts.append(len(shifts))
             parts.append(parts[-1] + len(choice.claims))
         return Demand(
-            np.array(claims, CLAIM), np.frombuffer(words, "<u8").astype(np.uint64),
+            np.array(claims, np.int64), np.frombuffer(words, "<u8").astype(np.uint64),
             len(self.fixed), *(np.array(x, np.int64) for x in (firsts, parts, shifts, rivals)),
         )  # fmt: skip
+
+
+def _claim(resource: int, offset: int, mask: int) -> Claim:
+    return Claim(resource, resource, offset, mask)
 
 
 def _span(op: Op) -> int:

@@ -50,8 +50,12 @@ class Reservations:
         """The cycles in which an ALU delivers."""
         return self._results + self._queues[queue]
 
-    def bank(self, slice_name: str, bank: int, port: str) -> int:
-        return self._banks + 4 * self._slices[slice_name] + 2 * bank + (port == "write")
+    def ports(self, queue: str, bank: int) -> tuple[int, int]:
+        """A bank's port that a slice's queue takes, and the other, which has to be free."""
+        _, name, port = queue.split(".")
+        first = self._banks + 4 * self._slices[name] + 2 * bank
+        writes = port == "write"
+        return first + writes, first + (not writes)
 
     def stream(self, direction: str, index: int, half: str) -> int:
         at = STREAMS * (direction == "w") + index
