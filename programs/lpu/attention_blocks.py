@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from isa.program import Digit, Layout, Tensor
 from programs.lpu.attention_plan import Attention
-from programs.lpu.schedule import Block, Fragment, Value
+from programs.lpu.schedule import Block, Fragment, Place, Value
 from programs.lpu.tiles import cdiv
 
 
@@ -45,13 +45,21 @@ class BlockAttention(Attention):
         digits = (Digit(0, 1, heads, addr=rows * block.step), Digit(1, 1, rows, addr=block.step))
         return block, Layout(tuple(slices), block.base, digits, None)
 
+    def places_of_keys(self, head: int, first: int) -> list[Place]:
+        return [(self.k_words, head // self.shape.group * self.shape.kv + first)]
+
+    def places_of_rows(self, head: int, tile: int, j: int) -> list[Place]:
+        keys = self.k_lanes, head // self.shape.group * self.key_tiles + j
+        return [keys, (self.q_words, head * self.shape.seq + tile * self.q_tile)]
+
     def scale_keys(self, f: Fragment, scores: Value, head: int, first: int, count: int) -> Value:
-        row = head // self.shape.group * self.shape.kv + first
-        return f.vxm("mul.fp32", scores, f.read(self.k_words, row, count))
+        [(block, row)] = self.places_of_keys(head, first)
+        return f.vxm("mul.fp32", scores, f.read(block, row, count))
 
     def scale_lanes(self, f: Fragment, scores: Value, head: int, j: int, n: int) -> Value:
-        tile = head // self.shape.group * self.key_tiles + j
-        return f.vxm("mul.fp32", scores, f.read(self.k_lanes, tile, n, step=0))
+        (block, tile), _ = self.places_of_rows(head, 0, j)
+        return f.vxm("mul.fp32", scores, f.read(block, tile, n, step=0))
 
     def query_factor(self, f: Fragment, head: int, tile: int, n: int) -> Value:
-        return f.read(self.q_words, head * self.shape.seq + tile * self.q_tile, n)
+        _, (block, row) = self.places_of_rows(head, tile, 0)
+        return f.read(block, row, n)

@@ -17,7 +17,7 @@ per head (decode), `programs.lpu.decode` finds the maximum with lane shifts inst
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ from programs.attention import P_FORMAT, P_SCALE
 from programs.encoding import accumulator, is_block_scaled
 from programs.kernel import KernelError
 from programs.lpu.floor import FEED
-from programs.lpu.schedule import Arena, Block, Fragment, Run, Schedule, Value
+from programs.lpu.schedule import Arena, Block, Fragment, Place, Run, Schedule, Value
 from programs.lpu.tiles import Layouts, RowTiles, Shape3, WeightTiles, cdiv, operand_tensors
 
 LOG2E = 1.4426950408889634
@@ -260,13 +260,19 @@ class Attention:
 
     def _load(self, f_label: str, plane: int, weights: WeightTiles, head: int, tile: int, p: int,
               lanes: int, extra: Block | None = None) -> None:  # fmt: skip
-        f = self.plan.fragment(f"load {f_label}")
         rows = weights.shape.rows_of(tile) + (extra is not None)
-        f.load_weights(plane, self.dtype, weights.value(f, head, tile, p, extra), rows, lanes)
+        at, place = weights.place(head, tile, p)
+        key = (plane, at, rows, lanes, extra is not None)
+        f = self.plan.alike(("load", key), f"load {f_label}", [place])
+        if f.empty:
+            value = weights.value(f, head, tile, p, extra)
+            f.load_weights(plane, self.dtype, value, rows, lanes)
         self.plan.planes.load(f)
         if self.scaled:
-            f = self.plan.fragment(f"scales {f_label}")
-            f.load_scales(plane, self.dtype, weights.scale_value(f, head, tile, p))
+            at, place = weights.place_scales(head, tile, p)
+            f = self.plan.alike(("scales", plane, at, lanes), f"scales {f_label}", [place])
+            if f.empty:
+                f.load_scales(plane, self.dtype, weights.scale_value(f, head, tile, p))
             self.plan.planes.load(f)
         self.plan.planes.install(plane)
 
@@ -289,16 +295,21 @@ class Attention:
             for p in range(passes):
                 lanes = min(self.mode.k, s.dim - p * self.mode.k)
                 self._load(label, plane, self.q_weights, head, tile, p, lanes)
-                f = self.plan.fragment(f"maximum, head {head} tile {tile}")
-                x = self.k_rows.value(f, head // s.group, p, first, count)
-                out = f.matmul(plane, self.dtype, x, start=p == 0, emit=p == passes - 1)
-                if out is not None:
-                    out = self.scale_keys(f, out, head, first, count)
-                    top = self._running(f, self._mask_keys(f, out, tile, first, count))
-                    if len(starts) == 1:
-                        f.write(top, maxima)
-                    else:
-                        f.write(top, parts, c)
+                emit = p == passes - 1
+                of_k, at = self.k_rows.place(head // s.group, p, first, count)
+                tops = [(maxima, 0) if len(starts) == 1 else (parts, c)] if emit else []
+                f = self.plan.alike(
+                    ("maximum", plane, p == 0, emit, of_k, self._hidden(tile, first, count)),
+                    f"maximum, head {head} tile {tile}",
+                    [*at, *tops, *self.places_of_keys(head, first)],
+                )
+                if f.empty:
+                    x = self.k_rows.value(f, head // s.group, p, first, count)
+                    out = f.matmul(plane, self.dtype, x, start=p == 0, emit=emit)
+                    if out is not None:
+                        out = self.scale_keys(f, out, head, first, count)
+                        top = self._running(f, self._mask_keys(f, out, tile, first, count))
+                        f.write(top, *tops[0])
                 self.plan.planes.run(f)
         if len(starts) > 1:
             f = self.plan.fragment(f"maximum of parts, head {head} tile {tile}")
@@ -312,14 +323,18 @@ class Attention:
 
     def _mask_keys(self, f: Fragment, scores: Value, tile: int, first: int, count: int) -> Value:
         """Causal edge with queries in lanes: key j is seen by lanes from j - offset - q0 on."""
-        start = tile * self.q_tile
-        hidden = [j - self.shape.offset - start for j in range(first, first + count)]
-        if not self.shape.causal or hidden[-1] <= 0:
+        hidden = self._hidden(tile, first, count)
+        if hidden is None:
             return scores
-        mask = f.read_runs([_ramp(self.step["w"], hidden[0], count, self.chip.lanes)], count)
+        mask = f.read_runs([_ramp(self.step["w"], hidden, count, self.chip.lanes)], count)
         kind = "int32" if self.integer else "fp32"
         lowest = -(2**31) if self.integer else -math.inf
         return f.vxm(f"select.{kind}", mask, lowest, scores)
+
+    def _hidden(self, tile: int, first: int, count: int) -> int | None:
+        """Lanes that do not see key `first`, the next ones one more each; None: all see all."""
+        hidden = first - self.shape.offset - tile * self.q_tile
+        return hidden if self.shape.causal and hidden + count > 1 else None
 
     # 2. rows of p, straight into the product with the values
 
@@ -344,16 +359,18 @@ class Attention:
             last = col == self.col_tiles - 1 and full < self.mode.n
             self._load(label, plane, weights, head, col, j, lanes, self.ones if last else None)
             return
-        f = self.plan.fragment(f"load ones {label}")
-        sources = [[Run(self.ones.on(i), 0, 1)] for i in range(BYTES_OF[self.dtype])]
-        value = f.read_runs([*sources, *[[]] * (FEED - len(sources))])
-        f.load_weights(plane, self.dtype, value, 1, lanes)
+        f = self.plan.alike(("ones", plane, lanes), f"load ones {label}", [])
+        if f.empty:
+            sources = [[Run(self.ones.on(i), 0, 1)] for i in range(BYTES_OF[self.dtype])]
+            value = f.read_runs([*sources, *[[]] * (FEED - len(sources))])
+            f.load_weights(plane, self.dtype, value, 1, lanes)
         self.plan.planes.load(f)
         if self.scaled:
-            f = self.plan.fragment("scales of ones")
-            blocks = [[Run(self.unit_weights.on(b), 0, 1)] for b in range(cdiv(lanes, 32))]
-            value = f.read_runs([*blocks, *[[]] * (10 - len(blocks))])
-            f.load_scales(plane, self.dtype, value)
+            f = self.plan.alike(("scales of ones", plane, lanes), "scales of ones", [])
+            if f.empty:
+                blocks = [[Run(self.unit_weights.on(b), 0, 1)] for b in range(cdiv(lanes, 32))]
+                value = f.read_runs([*blocks, *[[]] * (10 - len(blocks))])
+                f.load_scales(plane, self.dtype, value)
             self.plan.planes.load(f)
         self.plan.planes.install(plane)
 
@@ -366,22 +383,38 @@ class Attention:
             lanes = min(self.mode.k, s.dim - p * self.mode.k)
             label = f"k, head {head} keys {j}"
             self._load(label, self.row_plane, self.k_weights, head // s.group, j, p, lanes)
-            f = self.plan.fragment(f"rows, head {head} tile {tile} keys {j}")
-            x = self.q_rows.value(f, head, p, first, n)
-            scores = f.matmul(self.row_plane, self.dtype, x, start=p == 0, emit=p == passes - 1)
-            if scores is None:
-                self.plan.planes.run(f)
-                continue
-            for col, plane in planes.items():
-                self._load_values(head // s.group, j, col, plane)
-            if self.integer:
-                scores = f.vxm("cast.int32.fp32", scores)
-            scores = self.scale_lanes(f, scores, head, j, n)
-            probabilities = self.exponential(f, scores, self._row_mask(f, tile, j, n),
-                                             self._maximum_rows(f, item, n),
-                                             self.query_factor(f, head, tile, n))  # fmt: skip
-            self._accumulate(f, probabilities, item, planes, start=j == 0, emit=last)
+            emit = p == passes - 1
+            if emit:
+                for col, plane in planes.items():
+                    self._load_values(head // s.group, j, col, plane)
+            of_q, at = self.q_rows.place(head, p, first, n)
+            seen = self._seen(tile, j)
+            key = ("rows", p == 0, emit, of_q, tuple(planes.items()), j == 0, last, seen)
+            if emit:
+                at.append((self.maxima[item % self.buffers], 0))
+                at += self.places_of_rows(head, tile, j)
+                at += self._sums_of(item, planes) if last else []
+            f = self.plan.alike(key, f"rows, head {head} tile {tile} keys {j}", at)
+            if f.empty:
+                x = self.q_rows.value(f, head, p, first, n)
+                scores = f.matmul(self.row_plane, self.dtype, x, start=p == 0, emit=emit)
+                if scores is not None:
+                    self._powers(f, scores, item, head, tile, j, planes, last)
             self.plan.planes.run(f)
+
+    def _powers(self, f: Fragment, scores: Value, item: int, head: int, tile: int, j: int,
+                planes: Mapping[int, int], last: bool) -> None:  # fmt: skip
+        n = self._queries(tile)
+        if self.integer:
+            scores = f.vxm("cast.int32.fp32", scores)
+        scores = self.scale_lanes(f, scores, head, j, n)
+        seen = self._seen(tile, j)
+        mask = None
+        if seen is not None:
+            mask = f.read_runs([_ramp(self.step["e"], seen, n, self.chip.lanes)], n)
+        probabilities = self.exponential(f, scores, mask, self._maximum_rows(f, item, n),
+                                         self.query_factor(f, head, tile, n))  # fmt: skip
+        self._accumulate(f, probabilities, item, planes, start=j == 0, emit=last)
 
     def _accumulate(self, f: Fragment, p: Value, item: int, planes: Mapping[int, int], *,
                     start: bool, emit: bool) -> None:  # fmt: skip
@@ -389,23 +422,38 @@ class Attention:
             out = f.matmul(plane, self.dtype, p, start=start, emit=emit)
             if out is None:
                 continue
-            f.write(out, self.raw[col][item % self.buffers])
+            for block, first in self._sums_of(item, [col]):
+                f.write(out, block, first)
+
+    def _sums_of(self, item: int, cols: Iterable[int]) -> list[Place]:
+        """Where products go: all columns to `raw`, those with the row sums to `sums` too."""
+        at, places = item % self.buffers, list[Place]()
+        for col in cols:
+            places.append((self.raw[col][at], 0))
             if col == self.shape.dim // self.mode.n:
-                f.write(out, self.sums[item % self.buffers])
+                places.append((self.sums[at], 0))
+        return places
 
     def _maximum_rows(self, f: Fragment, item: int, n: int) -> Value:
         """One vector per query, its maximum in every lane."""
         top = f.read(self.maxima[item % self.buffers], 0, n, step=0)
         return f.sxm("broadcast", "e", top, lane=0, stride=1)
 
-    def _row_mask(self, f: Fragment, tile: int, j: int, n: int) -> Value | None:
-        """Causal edge with keys in lanes: query i sees the first i + offset + 1 - j0 lanes."""
-        if not self.shape.causal:
-            return None
+    def _seen(self, tile: int, j: int) -> int | None:
+        """Lanes of key tile j that the tile's first query sees, the next ones one more each.
+
+        None: all see all.
+        """
         seen = tile * self.q_tile + self.shape.offset + 1 - j * self.k_tile
-        if seen >= self.k_tile:
-            return None
-        return f.read_runs([_ramp(self.step["e"], seen, n, self.chip.lanes)], n)
+        return seen if self.shape.causal and seen < self.k_tile else None
+
+    def places_of_keys(self, head: int, first: int) -> list[Place]:
+        """What `scale_keys` reads."""
+        return []
+
+    def places_of_rows(self, head: int, tile: int, j: int) -> list[Place]:
+        """What `scale_lanes` and `query_factor` read."""
+        return []
 
     def scale_keys(self, f: Fragment, scores: Value, head: int, first: int, count: int) -> Value:
         """Scores of keys that have different scales, one key a vector."""
@@ -449,16 +497,18 @@ class Attention:
     def divide(self, label: str, rows: Block, sums: Block, lane: int, start: int, n: int,
                block: Block, first: int) -> None:  # fmt: skip
         """y = rows * rsqrt(sum)^2 (times the scale of v), the sum in one lane of `sums`."""
-        f = self.plan.fragment(label)
-        total = f.sxm("broadcast", "e", f.read(sums, start, n), lane=lane)
-        y = f.read(rows, start, n)
-        if self.integer:
-            total, y = f.vxm("cast.int32.fp32", total), f.vxm("cast.int32.fp32", y)
-        root = f.vxm("rsqrt.fp32", total)
-        y = f.vxm("mul.fp32", y, f.vxm("mul.fp32", root, root))
-        if self.factored:
-            y = f.vxm("mul.fp32", y, f.read(self.value_scale, 0, n, step=0))
-        f.write(y, block, first)
+        key = ("normalise", lane, n)
+        f = self.plan.alike(key, label, [(rows, start), (sums, start), (block, first)])
+        if f.empty:
+            total = f.sxm("broadcast", "e", f.read(sums, start, n), lane=lane)
+            y = f.read(rows, start, n)
+            if self.integer:
+                total, y = f.vxm("cast.int32.fp32", total), f.vxm("cast.int32.fp32", y)
+            root = f.vxm("rsqrt.fp32", total)
+            y = f.vxm("mul.fp32", y, f.vxm("mul.fp32", root, root))
+            if self.factored:
+                y = f.vxm("mul.fp32", y, f.read(self.value_scale, 0, n, step=0))
+            f.write(y, block, first)
         self.plan.place(f)
 
 

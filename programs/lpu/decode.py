@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator
 
 from programs.lpu.attention_plan import Attention
-from programs.lpu.schedule import Fragment, Schedule, Value
+from programs.lpu.schedule import Fragment, Run, Schedule, Value, lie
 from programs.lpu.tiles import cdiv
 
 
@@ -83,12 +83,10 @@ class DecodeAttention(Attention):
             self._divide(head)
         return self.plan
 
-    def _query_rows(self, f: Fragment, head: int, p: int) -> Value:
+    def _query_rows(self, head: int, p: int) -> list[list[Run]]:
         """The group's rows: one row each of `group` heads, one after another."""
-        group = self.shape.group
-        parts = [self.q_rows.runs(h, p, 0, 1) for h in range(head * group, (head + 1) * group)]
-        sources = [[run for part in parts for run in part[i]] for i in range(self.q_rows.streams)]
-        return f.read_runs(sources, group)
+        parts = [self.q_rows.runs(h, p, 0, 1) for h in self._rows_of(head)]
+        return [[run for part in parts for run in part[i]] for i in range(self.q_rows.streams)]
 
     def _scores(self, head: int) -> None:
         s = self.shape
@@ -100,11 +98,18 @@ class DecodeAttention(Attention):
                 lanes = min(self.mode.k, s.dim - p * self.mode.k)
                 label = f"k, head {head} keys {j}"
                 self._load(label, plane, self.k_weights, head, j, p, lanes)
-                f = self.plan.fragment(f"scores, head {head} keys {j}")
-                x = self._query_rows(f, head, p)
-                out = f.matmul(plane, self.dtype, x, start=p == 0, emit=p == passes - 1)
-                if out is not None:
-                    self._store(f, out, head, j)
+                rows, emit = self._query_rows(head, p), p == passes - 1
+                of_q, at = lie(rows)
+                if emit:
+                    at.append((self.scores[head], j * s.group))
+                keys = min(self.k_tile, s.kv - j * self.k_tile)
+                key = ("scores", plane, of_q, p == 0, emit, keys)
+                f = self.plan.alike(key, f"scores, head {head} keys {j}", at)
+                if f.empty:
+                    x = f.read_runs(rows, s.group)
+                    out = f.matmul(plane, self.dtype, x, start=p == 0, emit=emit)
+                    if out is not None:
+                        self._store(f, out, head, j)
                 self.plan.planes.run(f)
 
     def _store(self, f: Fragment, scores: Value, head: int, j: int) -> None:
@@ -122,20 +127,26 @@ class DecodeAttention(Attention):
     def _tile_maximum(self, head: int) -> None:
         group = self.shape.group
         for row in range(group):
-            f = self.plan.fragment(f"maximum over tiles, head {head} row {row}")
-            x = f.read(self.scores[head], row, self.key_tiles, step=group)
-            top = f.running("runmax.fp32", x)
-            for copy in self.tops[head][0]:
-                f.write(top, copy, row)
+            places = [(block, row) for block in (self.scores[head], *self.tops[head][0])]
+            label = f"maximum over tiles, head {head} row {row}"
+            f = self.plan.alike("maximum over tiles", label, places)
+            if f.empty:
+                x = f.read(self.scores[head], row, self.key_tiles, step=group)
+                top = f.running("runmax.fp32", x)
+                for copy in self.tops[head][0]:
+                    f.write(top, copy, row)
             self.plan.place(f)
 
     def _shift_maximum(self, head: int, i: int, shift: int) -> None:
         group, top = self.shape.group, self.tops[head]
-        f = self.plan.fragment(f"maximum over {shift} lanes, head {head}")
-        moved = f.sxm("shift", "e", f.read(top[i][0], 0, group), amount=shift, wrap=True)
-        both = f.vxm("max.fp32", f.read(top[i][1], 0, group), moved)
-        for copy in top[i + 1]:
-            f.write(both, copy)
+        places = [(block, 0) for block in (*top[i], *top[i + 1])]
+        label = f"maximum over {shift} lanes, head {head}"
+        f = self.plan.alike(("maximum over lanes", shift), label, places)
+        if f.empty:
+            moved = f.sxm("shift", "e", f.read(top[i][0], 0, group), amount=shift, wrap=True)
+            both = f.vxm("max.fp32", f.read(top[i][1], 0, group), moved)
+            for copy in top[i + 1]:
+                f.write(both, copy)
         self.plan.place(f)
 
     def _products(self, head: int) -> None:
@@ -149,16 +160,20 @@ class DecodeAttention(Attention):
                 self._product(head, j, planes)
 
     def _product(self, head: int, j: int, planes: dict[int, int]) -> None:
-        rows = self.shape.group
-        f = self.plan.fragment(f"rows, head {head} keys {j}")
-        scores = f.read(self.scores[head], j * rows, rows)
-        top = f.read(self.tops[head][-1][0], 0, rows)
-        p = self.exponential(f, scores, None, top, self.query_factor(f, head, 0, rows))
-        for col, plane in planes.items():
-            last = j == self.key_tiles - 1
-            out = f.matmul(plane, self.dtype, p, start=j == 0, emit=last)
-            if out is not None:
-                f.write(out, self.rows[head][col])
+        rows, last = self.shape.group, j == self.key_tiles - 1
+        places = [(self.scores[head], j * rows), (self.tops[head][-1][0], 0)]
+        if last:
+            places += [(self.rows[head][col], 0) for col in planes]
+        key = ("rows", tuple(planes.items()), j == 0, last)
+        f = self.plan.alike(key, f"rows, head {head} keys {j}", places)
+        if f.empty:
+            scores = f.read(self.scores[head], j * rows, rows)
+            top = f.read(self.tops[head][-1][0], 0, rows)
+            p = self.exponential(f, scores, None, top, self.query_factor(f, head, 0, rows))
+            for col, plane in planes.items():
+                out = f.matmul(plane, self.dtype, p, start=j == 0, emit=last)
+                if out is not None:
+                    f.write(out, self.rows[head][col])
         self.plan.planes.run(f)
 
     def _divide(self, head: int) -> None:

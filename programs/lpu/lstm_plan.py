@@ -278,9 +278,12 @@ class LstmPlan:
         sources: list[Sequence[Run]] = [
             [Run(block.on(i), first, cdiv(rows - i, FEED))] if i < rows else [] for i in range(FEED)
         ]
-        f = self.plan.fragment(f"load {name} tile {tile} pass {p}")
-        value = f.read_runs(sources, cdiv(rows, FEED))
-        return f, f.load_weights(plane, "int8", value, rows, s.lanes(p))
+        key = ("load", plane, rows, s.lanes(p))
+        f = self.plan.alike(key, f"load {name} tile {tile} pass {p}", [(block, first)])
+        if f.empty:
+            value = f.read_runs(sources, cdiv(rows, FEED))
+            f.load_weights(plane, "int8", value, rows, s.lanes(p))
+        return f, next(op for op in f.ops if op.name == "lw")
 
     def _multiply(self, plane: int, tile: int, p: int) -> tuple[Fragment, Value | None]:
         s = self.sizes

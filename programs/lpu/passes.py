@@ -60,13 +60,13 @@ def run_passes(
 ) -> None:  # fmt: skip
     """Place the fragment; the weights of pass 0 are in the shadow buffers."""
     planes = tuple(job.planes)
-    slices, place = a.place(0, 0, job.first)
-    places = [place, b.place(job.tile, 0), *(copy.place(job.row_tile, job.tile) for copy in c)]
+    of_x, at = a.place(0, 0, job.first, job.count)
+    places = [*at, b.place(job.tile, 0), *(copy.place(job.row_tile, job.tile) for copy in c)]
     if b.scales is not None:
         places.append(b.place_scales(job.tile, 0))
     columns = tuple(work.columns(q, job.tile) for q in work.planes)
     groups = tuple(copy.group(job.row_tile) for copy in c)
-    key = ("passes", planes, job.count, columns, slices, groups)
+    key = ("passes", planes, job.count, columns, of_x, groups)
     f = schedule.alike(key, f"rows {job.first}.. tile {job.tile}", places)
     if f.empty:
         _fill(work, f, a, b, c, side, job)

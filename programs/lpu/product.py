@@ -23,7 +23,7 @@ from programs.encoding import is_block_scaled
 from programs.kernel import KernelError
 from programs.lpu.floor import FEED, Floor, lanes_per_cycle, plan_floor, widest_tile
 from programs.lpu.passes import Tile, run_passes
-from programs.lpu.schedule import Arena, Block, Fragment, Run, Schedule, Value
+from programs.lpu.schedule import Arena, Block, Fragment, Place, Run, Schedule, Value
 from programs.lpu.tiles import BLOCK, RowTiles, Shape3, cdiv, operand_tensors
 
 
@@ -313,12 +313,12 @@ class Matmul:
         # Planes of one hemisphere run in lock step, so that rows are read once.
         for side in sorted({self.chip.plane_side(q) for q in busy}, reverse=True):
             mine = tuple(q for q in busy if self.chip.plane_side(q) == side)
-            slices, place = a[side].place(0, p, first)
+            of_x, at = a[side].place(0, p, first, n)
             ends = (p == 0, p == t.passes - 1)
             f = schedule.alike(
-                ("rows", mine, n, ends, slices, *(copy.group(i) for copy in c)),
+                ("rows", mine, n, ends, of_x, *(copy.group(i) for copy in c)),
                 f"rows {first}.. tile {tile} pass {p}",
-                [place, *(copy.place(i, tile) for copy in c)],
+                [*at, *(copy.place(i, tile) for copy in c)],
             )
             if f.empty:
                 x = a[side].value(f, 0, p, first, n)
@@ -344,11 +344,11 @@ class Weights:
     bytes: int
     depth: int
 
-    def place(self, tile: int, p: int) -> tuple[Block, int]:
+    def place(self, tile: int, p: int) -> Place:
         """Where a tile's pass begins in the slices of its plane."""
         return self.block, (p // self.sets * self.tiling.tiles + tile) * self.depth
 
-    def place_scales(self, tile: int, p: int) -> tuple[Block, int]:
+    def place_scales(self, tile: int, p: int) -> Place:
         """The same of its block scales."""
         assert self.scales is not None
         return self.scales, p * self.tiling.tiles + tile
@@ -401,7 +401,7 @@ class Results:
         """The group of a row tile."""
         return i % self.groups
 
-    def place(self, i: int, tile: int) -> tuple[Block, int]:
+    def place(self, i: int, tile: int) -> Place:
         """Where a tile begins in its slices."""
         first = (i // self.groups * self.tiling.tiles + tile) * self.tiling.rows
         return self.block, first

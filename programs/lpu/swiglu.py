@@ -68,7 +68,13 @@ class SwigluKernel(SwigluMaths):
         work.product(schedule, x, gate, *gates)
         work.product(schedule, x, up, ups)
         for plane, i, tile, rows in work.stored_tiles():
-            f = schedule.fragment(f"silu plane {plane} rows tile {i} tile {tile}")
+            label = f"silu plane {plane} rows tile {i} tile {tile}"
+            places = [results.place(i, tile) for results in (*gates, ups, y)]
+            key = ("silu", plane, rows, *(results.group(i) for results in (*gates, ups, y)))
+            f = schedule.alike(key, label, places)
+            if not f.empty:
+                schedule.place(f)
+                continue
             g, again, u = (r.value(f, plane, i, tile, rows) for r in (*gates, ups))
             if factors is not None:
                 g, again, u = (

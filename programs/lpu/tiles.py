@@ -7,14 +7,14 @@ Both know their layout (for the host) and hand out values (for fragments). K is 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from isa.program import Digit, Layout, Tensor
 from isa.table import BYTES_OF
 from programs.encoding import is_block_scaled
 from programs.lpu.floor import FEED
-from programs.lpu.schedule import Arena, Block, Fragment, Run, Value, repeated
+from programs.lpu.schedule import Arena, Block, Fragment, Place, Run, Value, lie, repeated
 
 BLOCK = 32  # elements that share a scale
 
@@ -140,12 +140,9 @@ class RowTiles:
         ]
         return f.read_runs(sources, mask=repeated((1 << count) - 1, passes, period))
 
-    def place(
-        self, head: int, p: int, first: int
-    ) -> tuple[tuple[str, ...], tuple[Block, int]]:  # fmt: skip
-        """The slices of a row, and its vector in their block."""
-        runs = [part[0] for part in self._runs(head, p, first, 1)]
-        return tuple(run.block.slices[0] for run in runs), (runs[0].block, runs[0].first)
+    def place(self, head: int, p: int, first: int, count: int) -> tuple[Hashable, list[Place]]:
+        """What `Schedule.alike` has to know of a `value`."""
+        return lie(self._runs(head, p, first, count))
 
     def runs(self, head: int, p: int, first: int, count: int) -> list[list[Run]]:
         """The reads behind `value`, per stream."""
@@ -248,6 +245,16 @@ class WeightTiles:
         index[self.dealt], bank = divmod(rest, len(self.blocks))
         _, tiles, passes = self.extents
         return bank, group * FEED, (index[0] * tiles + index[1]) * passes + index[2]
+
+    def place(self, head: int, tile: int, p: int) -> tuple[Hashable, Place]:
+        """What `Schedule.alike` has to know of a `value`."""
+        bank, at, index = self._place(head, tile, p)
+        return at, (self.blocks[bank], index * self.cycles)
+
+    def place_scales(self, head: int, tile: int, p: int) -> tuple[Hashable, Place]:
+        """The same of a `scale_value`."""
+        bank, at, index = self._place(head, tile, p)
+        return at, (self.scales[bank], index)
 
     def value(self, f: Fragment, head: int, tile: int, p: int, extra: Block | None = None) -> Value:
         """The weight vectors of a tile on 16 streams; `extra` (a block over 16 feeding slices) is

@@ -14,15 +14,17 @@ from programs.lpu.schedule.fragment import (
     Burst,
     Fragment,
     Op,
+    Place,
     Run,
     ScheduleError,
     Value,
+    lie,
     repeated,
 )
 from programs.lpu.schedule.memory import Arena, Block
 from programs.lpu.schedule.schedule import Placement, Schedule
 
 __all__ = [
-    "Arena", "Block", "Burst", "Fragment", "Op", "Placement", "Run", "Schedule", "ScheduleError",
-    "Value", "repeated",
+    "Arena", "Block", "Burst", "Fragment", "Op", "Place", "Placement", "Run", "Schedule",
+    "ScheduleError", "Value", "lie", "repeated",
 ]  # fmt: skip

@@ -34,7 +34,7 @@ _NOP = LPU.by_name["nop"].by_name["n"]
 # from its fragment's first cycle, `op` its operations; addresses move with block `slot`.
 NUMBERS = (
     "queue", "time", "op", "length", "group", "hold", "n", "d", "stride", "n2", "d2", "stride2",
-    "value", "mask", "slot", "step",
+    "value", "mask", "slot",
 )  # fmt: skip
 WORDS = ("low", "high", "repeat", "repeat_high", "inner", "inner_high")
 Column = NDArray[Any]
@@ -84,15 +84,14 @@ class _Template:
         for i, (op, queue) in enumerate(zip(placement.fragment.ops, placement.queues, strict=True)):
             assert op.time is not None
             fields = operand_fields(op, chosen)
-            slot, step = -1, 0
+            slot = -1
             if op.block is not None:
                 slot = self.times.setdefault(op.block.times, len(self.times))
-                step = op.block.step
             for b in op.bursts:
                 word, value, mask = encoder.instruction(op, b, fields)
                 self.numbers.append((
                     numbers[queue], op.time + b.rel, i, b.length, (b.n - 1) * b.d, op.hold,
-                    b.n, b.d, b.stride, b.n2, b.d2, b.stride2, value, mask, slot, step,
+                    b.n, b.d, b.stride, b.n2, b.d2, b.stride2, value, mask, slot,
                 ))  # fmt: skip
                 inner = encoder.repeat(b.n, b.d, b.stride)
                 outer = encoder.repeat(b.n, b.d, b.stride, b.n2, b.d2, b.stride2)
@@ -282,11 +281,11 @@ class Words:
             slot = self._kinds[kind].times
             for times, move in p.fragment.moves.items():
                 if times in slot:
-                    moves[i, slot[times]] = move
+                    moves[i, slot[times]] = move.words
         start = np.array([p.start for p in placements], np.int64)
         return _Issues(
             table, row, start[of] + table["time"][row],
-            table["value"][row] + moves[of, table["slot"][row]] * table["step"][row],
+            table["value"][row] + moves[of, table["slot"][row]],
             self._first_op[of] + table["op"][row], np.zeros(len(row), np.int64),
         )  # fmt: skip
 

@@ -7,10 +7,10 @@ relative cycles. Nothing here knows about other fragments: placing is `schedule.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emulator.lpu.chip import LpuChip
 from isa.lpu import LPU
@@ -127,6 +127,32 @@ class Run:
     delay: int | None = None
 
 
+Place = tuple[Block, int]  # a block and a vector of it
+
+
+class Move(NamedTuple):
+    """To another place: the block there, and the distance in vectors and in words."""
+
+    block: Block
+    vectors: int
+    words: int
+
+
+def lie(sources: Sequence[Sequence[Run]]) -> tuple[Hashable, list[Place]]:
+    """What `Schedule.alike` has to know of reads: how they lie to one another, and where."""
+    places: dict[Times, tuple[int, Place]] = {}
+    key: list[Hashable] = [len(sources)]
+    for part, runs in enumerate(sources):
+        for run in runs:
+            block = run.block
+            i, (_, first) = places.setdefault(block.times, (len(places), (block, run.first)))
+            key.append((
+                part, block.slices, i, run.first - first, run.count, run.step, run.groups,
+                run.period, run.step2, run.delay,
+            ))  # fmt: skip
+    return tuple(key), [place for _, place in places.values()]
+
+
 class Fragment:
     """Build one with `Schedule.fragment`, fill it, hand it to `Schedule.place`."""
 
@@ -138,20 +164,28 @@ class Fragment:
         self.ties: list[tuple[Op, Op, int]] = []
         self.template = self  # whose operations it shares
         self.pattern: Pattern | None = None  # of a template: its claims, once it was placed
-        self.firsts: Mapping[Times, int] = {}  # vectors that say where in memory it is
-        self.moves: Mapping[Times, int] = {}  # how far that is from where the template is
+        self.places: Sequence[Place] = ()  # where in memory it is
+        self.moves: Mapping[Times, Move] = {}  # from the template's blocks
 
     @property
     def empty(self) -> bool:
         return not self.ops
 
-    def like(self, label: str, firsts: Mapping[Times, int]) -> Fragment:
+    def like(self, label: str, places: Sequence[Place]) -> Fragment:
         """The same operations elsewhere in memory; see `Schedule.alike`."""
         moved = Fragment(self.chip, label)
-        moved.template, moved.firsts = self, firsts
+        moved.template, moved.places = self, places
         moved.ops, moved.values, moved.ties = self.ops, self.values, self.ties
-        moved.moves = {times: first - self.firsts[times] for times, first in firsts.items()}
+        moved.moves = {
+            old.times: Move(new, to - at, new.address(to) - old.address(at))
+            for (old, at), (new, to) in zip(self.places, places, strict=True)
+        }
         return moved
+
+    def moved(self, times: Times) -> tuple[Times, int]:
+        """Which block it touches instead of one of the template's, and how many vectors on."""
+        move = self.moves.get(times)
+        return (times, 0) if move is None else (move.block.times, move.vectors)
 
     # ---- memory ----------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from emulator.lpu.chip import LpuChip
 from programs.lpu.schedule._table import Demand
 from programs.lpu.schedule.fragment import Fragment, Op, ScheduleError, Value
-from programs.lpu.schedule.memory import Block, Times
+from programs.lpu.schedule.memory import Times
 from programs.lpu.schedule.reservations import ORIGIN, PER_STREAM, STREAMS, Claim, Reservations
 
 RUNNING = ("runmax", "runsum")
@@ -38,7 +38,7 @@ class Pattern:
         self.span = max(_span(op) for op in self.ops)
         self.reads: dict[Times, list[Op]] = {}  # what it reads and writes, block by block
         self.writes: dict[Times, list[Op]] = {}
-        self._extents: dict[Times, list[tuple[Block, int]]] = {}
+        self._extents: dict[Times, tuple[int, ...]] = {}
         for op in self.ops:
             if op.block is not None:
                 kind = self.reads if op.name == "read" else self.writes
@@ -48,18 +48,20 @@ class Pattern:
         self.choices = list(self._choices())
         self.demand = self._demand()
 
-    def waits(self) -> bool:
-        """Whether anything was done before to the memory it reads or writes."""
-        return any(t.written for t in self.reads) or any(t.read_before for t in self.writes)
+    def waits(self, fragment: Fragment) -> bool:
+        """Whether anything was done before to the memory that a fragment reads or writes."""
+        if any(fragment.moved(block)[0].written for block in self.reads):
+            return True
+        return any(fragment.moved(block)[0].read_before for block in self.writes)
 
-    def check(self, moves: Mapping[Times, int]) -> None:
+    def check(self, fragment: Fragment) -> None:
         """`IndexError` where a fragment that lies elsewhere leaves its blocks."""
-        for times, move in moves.items():
+        for times, (block, vectors, _) in fragment.moves.items():
             if times not in self._extents:
                 ops = [*self.reads.get(times, ()), *self.writes.get(times, ())]
                 self._extents[times] = _extent(ops)
-            for block, vector in self._extents[times]:
-                block.address(vector + move)
+            for vector in self._extents[times]:
+                block.address(vector + vectors)
 
     def claims(self, chosen: Sequence[int]) -> Iterator[tuple[int, int, int]]:
         """(resource, first cycle, cycles) of every claim, with these options."""
@@ -180,7 +182,7 @@ def _span(op: Op) -> int:
     return op.time + max(b.rel + b.length for b in op.bursts) + op.hold
 
 
-def _extent(ops: Sequence[Op]) -> list[tuple[Block, int]]:
+def _extent(ops: Sequence[Op]) -> tuple[int, ...]:
     """The first and the last vector that operations touch in a block (nothing: none)."""
     ends = []
     for op in ops:
@@ -188,5 +190,4 @@ def _extent(ops: Sequence[Op]) -> list[tuple[Block, int]]:
             ways = (burst.n - 1) * step, (burst.n2 - 1) * step2
             ends.append(first + sum(min(way, 0) for way in ways))
             ends.append(first + sum(max(way, 0) for way in ways))
-    block = ops[0].block if ops else None
-    return [] if block is None else [(block, min(ends)), (block, max(ends))]
+    return (min(ends), max(ends)) if ends else ()

@@ -15,8 +15,8 @@ from isa.program import Program, Tensor
 from programs.lpu.schedule import emit
 from programs.lpu.schedule._table import NO_ROOM
 from programs.lpu.schedule.explain import gantt
-from programs.lpu.schedule.fragment import Fragment, Op, ScheduleError, Value
-from programs.lpu.schedule.memory import Block
+from programs.lpu.schedule.fragment import Fragment, Op, Place, ScheduleError, Value
+from programs.lpu.schedule.memory import Times
 from programs.lpu.schedule.pattern import Pattern
 from programs.lpu.schedule.planes import Planes
 from programs.lpu.schedule.reservations import Reservations
@@ -92,20 +92,24 @@ class Schedule:
     def fragment(self, label: str) -> Fragment:
         return Fragment(self.chip, label)
 
-    def alike(self, key: Hashable, label: str, firsts: Sequence[tuple[Block, int]]) -> Fragment:
+    def alike(self, key: Hashable, label: str, places: Sequence[Place]) -> Fragment:
         """A fragment that is like all others of the same `key`, except where in memory it is.
 
-        `firsts` are pairs of a block and a vector of it, in every fragment of the key the same
-        way into what the fragment reads or writes there; a block not named is touched in the same
-        vectors by all. The first fragment of a key is `empty`, to be filled; the others share its
+        `places` are blocks, each with a vector. In what a fragment does with a block, that vector
+        means the same to all fragments of the key; blocks not named are the same ones, touched in
+        the same vectors. The first fragment of a key is `empty`, to be filled; the others share its
         operations, so that operands and claims are worked out once.
         """
-        at = {block.times: first for block, first in firsts}
-        known = self._known.get((key, *at))
+        first: dict[Times, int] = {}
+        lying = [
+            (block.slices, block.bank, block.step, first.setdefault(block.times, i))
+            for i, (block, _) in enumerate(places)
+        ]
+        known = self._known.get((key, *lying))
         if known is not None:
-            return known.like(label, at)
-        f = self._known[key, *at] = Fragment(self.chip, label)
-        f.firsts = at
+            return known.like(label, places)
+        f = self._known[key, *lying] = Fragment(self.chip, label)
+        f.places = places
         return f
 
     def place(
@@ -143,7 +147,7 @@ class Schedule:
         if template.pattern is None:
             template.solve()
             template.pattern = Pattern(template, self.chip, self._reserved)
-        template.pattern.check(fragment.moves)
+        template.pattern.check(fragment)
         return template.pattern
 
     def _blocked(self, before: int, resource: int, cycle: int) -> Blocked:
@@ -161,17 +165,17 @@ class Schedule:
         self, fragment: Fragment, pattern: Pattern, after: int, why: str
     ) -> tuple[int, str]:
         least, bound = max(after, 0), why
-        if not pattern.waits():
+        if not pattern.waits(fragment):
             return least, bound
         for op in fragment.ops:
             if op.block is None:
                 continue
-            times = op.block.times
+            times, move = fragment.moved(op.block.times)
             known = times.ready if op.name == "read" else times.last_read
             if known is None:
                 continue
             assert op.time is not None
-            for where, when in _touched([op], fragment.moves.get(times, 0)):
+            for where, when in _touched([op], move):
                 need = int((known[where] - when).max())
                 if need > least:
                     what = "written" if op.name == "read" else "read by an earlier fragment"
@@ -179,12 +183,13 @@ class Schedule:
         return least, bound
 
     def _remember(self, fragment: Fragment, pattern: Pattern, start: int) -> None:
-        for times, ops in pattern.reads.items():
-            times.read(partial(_touched, ops, fragment.moves.get(times, 0)), start)
-        for times, ops in pattern.writes.items():
+        for block, ops in pattern.reads.items():
+            times, move = fragment.moved(block)
+            times.read(partial(_touched, ops, move), start)
+        for block, ops in pattern.writes.items():
+            times, move = fragment.moved(block)
             # All of a block's writes have one latency.
-            first = start + ops[0].latency + 1
-            times.write(partial(_touched, ops, fragment.moves.get(times, 0)), first)
+            times.write(partial(_touched, ops, move), start + ops[0].latency + 1)
 
     # ---- the program -------------------------------------------------------------------------
 
