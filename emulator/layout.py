@@ -1,27 +1,31 @@
 """Tensors into SRAM and back, as `isa.program.Layout` places them.
 
-An element's slice, word and lane are sums of one term per axis, so whole tensors move with a few
-numpy calls: vectors are the rows of `sram` [slices * words, lanes], and lanes run along one axis.
+An element's slice, word and lane are sums of one term per axis, so whole tensors move in blocks of
+vectors: these are the rows of `sram` [slices * words, lanes], and lanes run along one axis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emulator.distinct import distinct
+from emulator.host import in_threads
+from emulator.lpu._bulk_values import fetch, place
 from isa.program import Layout, Program, Tensor
 
 Array = NDArray[Any]
 Index = NDArray[np.int64]
+Task = Callable[[], None]
 
 # numpy types of codes; whatever is not here is kept as unsigned integers of its size.
 _CODES = {"fp32": "f4", "fp16": "f2", "int32": "i4", "int8": "i1", "int4": "i1"}
-CACHE_LINE = 64  # bytes
+BLOCK = 1024  # vectors that a thread moves at once
 CHUNK = 1 << 22  # elements placed at once where lanes do not run along the tensor
 
 
@@ -163,6 +167,13 @@ class Placed:
             touched[rows] = True
         return np.flatnonzero(touched)
 
+    def each_apart(self, rows: Index) -> bool:
+        """Whether no two runs of lanes share a vector; `rows` as from `vectors`."""
+        tensor, layout = self.tensor, self.layout
+        assert layout.lane_axis is not None
+        n = tensor.shape[layout.lane_axis]
+        return len(rows) == tensor.size // n * -(-n // layout.lane_mod) * tensor.element_bytes
+
     @property
     def runs(self) -> bool:
         """Whether consecutive elements of the lane axis lie in consecutive lanes of one vector."""
@@ -218,20 +229,9 @@ class Placed:
         assert self.layout.lane_axis is not None
         return np.moveaxis(planes, self.layout.lane_axis, -2)
 
-    def store(self, sram: NDArray[np.uint8], codes: Array, moved: Array | None = None) -> None:
-        """Place the codes; lanes that no element reaches are left alone. `moved` are the codes as
-        `moved` gives them, if somebody has made them contiguous."""
+    def scatter(self, sram: NDArray[np.uint8], codes: Array) -> None:
+        """Place the codes element by element; lanes that none reaches are left alone."""
         layout, size = self.layout, self.tensor.element_bytes
-        repeat = layout.lane_repeat
-        if self.runs:
-            moved = self.moved(codes) if moved is None else moved
-            for byte in range(size):
-                for span in self.spans(byte):
-                    block = _rows_of_lanes(moved[(*span.part, byte)])
-                    if repeat > 1:
-                        block = np.repeat(block, repeat, axis=1)
-                    sram[span.rows, : span.lanes] = block
-            return
         flat = sram.reshape(-1)
         planes = np.ascontiguousarray(codes).reshape(-1).view(np.uint8).reshape(-1, size)
         per_row = self.tensor.size // self.tensor.shape[0] if self.tensor.shape else 1
@@ -241,29 +241,56 @@ class Placed:
                 if layout.lane_axis is None:
                     sram[index // self.geometry.lanes] = values[:, None]
                     continue
-                for lane in range(repeat):
+                for lane in range(layout.lane_repeat):
                     flat[index + lane] = values
 
-    def load(self, sram: NDArray[np.uint8]) -> Array:
-        """The tensor's codes as they lie in SRAM; of repeated lanes the first."""
+    def load(self, sram: NDArray[np.uint8]) -> tuple[Array, list[Task]]:
+        """Room for the tensor's codes, and what fills it from SRAM; of repeated lanes the first."""
         tensor, size = self.tensor, self.tensor.element_bytes
+        out = np.empty(tensor.shape, code_dtype(tensor))
         if self.runs:
-            assert self.layout.lane_axis is not None
-            out = np.empty(tensor.shape, code_dtype(tensor))
-            moved = self.moved(out)
-            for byte in range(size):
-                for span in self.spans(byte):
-                    block = sram[span.rows, : span.lanes : self.layout.lane_repeat]
-                    target = moved[(*span.part, byte)]
-                    target[...] = block.reshape(target.shape)
-            return out
-        planes = np.empty((tensor.size, size), np.uint8)
+            moved, repeat = self.moved(out), self.layout.lane_repeat
+            tasks: list[Task] = []
+            for spans in zip(*(self.spans(byte) for byte in range(size)), strict=True):
+                rows = np.stack([span.rows for span in spans])
+                for part, target in _blocks(moved[spans[0].part], 2):
+                    tasks.append(partial(fetch, sram, _near(rows[:, part]), repeat, target))
+            return out, tasks
         flat = sram.reshape(-1)
+        planes = out.reshape(-1).view(np.uint8).reshape(-1, size)
         per_row = tensor.size // tensor.shape[0] if tensor.shape else 1
         for byte in range(size):
             for index, part in self._scattered(byte):
                 planes[part.start * per_row : part.stop * per_row, byte] = flat[index]
-        return planes.view(code_dtype(tensor)).reshape(tensor.shape)
+        return out, []
+
+
+def storing(sram: NDArray[np.uint8], copies: Sequence[Placed], codes: Array) -> list[Task]:
+    """What places the codes in all `copies`, which have the same lanes; only where they `runs`."""
+    first = copies[0]
+    moved, repeat = first.moved(codes), first.layout.lane_repeat
+    tasks: list[Task] = []
+    for byte in range(first.tensor.element_bytes):
+        for spans in zip(*(placed.spans(byte) for placed in copies), strict=True):
+            rows = np.stack([span.rows for span in spans])
+            for part, block in _blocks(moved[(*spans[0].part, byte)], 1):
+                tasks.append(partial(place, sram, _near(rows[:, part]), block, repeat))
+    return tasks
+
+
+def _near(rows: Index) -> Index:
+    return np.ascontiguousarray(rows)
+
+
+def _blocks(array: Array, own: int) -> Iterator[tuple[slice, Array]]:
+    """Views of some rows each: the last `own` axes make a row, the others count rows in C order."""
+    flat, start = array.reshape(-1, *array.shape[-own:]), 0
+    whole = np.may_share_memory(flat, array)
+    for part in [flat] if whole else (array[i] for i in np.ndindex(array.shape[: -own - 1])):
+        for at in range(0, len(part), BLOCK):
+            rows = part[at : at + BLOCK]
+            yield slice(start + at, start + at + len(rows)), rows
+        start += len(part)
 
 
 class Plan:
@@ -320,16 +347,26 @@ class Plan:
 
     def fill(self, sram: NDArray[np.uint8], codes: Mapping[str, Array]) -> None:
         """Place the codes in every layout, `pad` in the lanes beyond them."""
+        tasks: list[Task] = []
         for name, values in codes.items():
-            axes = [p.layout.lane_axis for p in self.placed[name] if p.runs]
-            turned: dict[int | None, Array] = {}  # copies with the same lanes are turned once
+            together: dict[tuple[Any, ...], list[Placed]] = {}  # copies with the same lanes
             for placed, rows in zip(self.placed[name], self.rows[name], strict=True):
                 if self.tensors[name].pad:
                     sram[rows] = self.tensors[name].pad
-                axis = placed.layout.lane_axis
-                if axes.count(axis) > 1 and axis not in turned and placed.runs:
-                    turned[axis] = np.ascontiguousarray(placed.moved(values))
-                placed.store(sram, values, turned.get(axis) if placed.runs else None)
+                if placed.runs:
+                    at = placed.layout
+                    lanes = (at.lane_axis, at.lane_mod, at.lane_repeat, placed.each_apart(rows))
+                    together.setdefault(lanes, []).append(placed)
+                else:
+                    placed.scatter(sram, values)
+            for (*_, apart), copies in together.items():
+                found = storing(sram, copies, values)
+                if apart:
+                    tasks += found
+                else:  # elements that share a place: the last one stays
+                    for task in found:
+                        task()
+        in_threads(tasks)
 
     def mark(self, written: NDArray[np.uint64], full: int) -> None:
         """Note the vectors that the host fills as written."""
@@ -353,11 +390,13 @@ class Plan:
 
     def outputs(self, sram: NDArray[np.uint8]) -> dict[str, Array]:
         """Codes of every output, read from its first layout."""
-        return {
-            name: self.placed[name][0].load(sram)
-            for name, tensor in self.tensors.items()
-            if tensor.role == "out"
-        }
+        found, tasks = {}, []
+        for name, tensor in self.tensors.items():
+            if tensor.role == "out":
+                found[name], more = self.placed[name][0].load(sram)
+                tasks += more
+        in_threads(tasks)
+        return found
 
 
 def _const(tensor: Tensor) -> Array:
@@ -369,16 +408,3 @@ def _const(tensor: Tensor) -> Array:
             f" its shape takes {tensor.size * tensor.element_bytes}"
         )
     return np.frombuffer(tensor.data, code_dtype(tensor)).reshape(tensor.shape)
-
-
-def _rows_of_lanes(part: Array) -> Array:
-    """Bytes [..., lanes] as [rows, lanes]. Where lanes lie far apart they are brought near first:
-    a power of two between them would have all of a row in the same few lines of the cache.
-    """
-    lanes = part.shape[-1]
-    if not part.size or part.strides[-1] < CACHE_LINE:
-        return part.reshape(-1, lanes)
-    rows = part.size // lanes
-    near = np.empty((lanes, rows + CACHE_LINE), np.uint8)
-    near[:, :rows] = np.moveaxis(part, -1, 0).reshape(lanes, rows)
-    return near[:, :rows].T

@@ -196,3 +196,8 @@ def sxm(int code, int64_t amount, int64_t stride, bint wrap, int block, const ui
 # ---- matrix unit ---------------------------------------------------------------------------------
 
 include "_bulk_passes.pxi"
+
+
+# ---- tensors -------------------------------------------------------------------------------------
+
+include "_bulk_layout.pxi"

@@ -387,11 +387,31 @@ PRESIL_CLONES static void presil_widen(const float *x, double *out, ptrdiff_t n)
     for (ptrdiff_t i = 0; i < n; i++) out[i] = (double)x[i];
 }
 
+/* Floats of a byte by arithmetic: the bits moved into a float32's, what has no leading bit lifted by
+   one and less what that adds. Whether all codes are finite; else the table has the values. */
+PRESIL_CLONES static int presil_decode_small(
+    const presil_format *f, const uint8_t *codes, float *out, ptrdiff_t n) {
+    uint32_t sign = 1u << f->sign_bit, most = 0, least = 1u << f->mantissa;
+    uint32_t shift = 23 - (uint32_t)f->mantissa, up = 31 - (uint32_t)f->sign_bit;
+    uint32_t zero = (uint32_t)(127 - f->bias) << 23;
+    float lifted = presil_f32(zero + (1u << 23));
+    PRESIL_LANES
+    for (ptrdiff_t i = 0; i < n; i++) {
+        uint32_t code = codes[i], m = code & ~sign, low = 0u - (m < least);
+        float v = presil_f32((m << shift) + zero + (low & 1u << 23))
+            - presil_f32(low & presil_bits32(lifted));
+        out[i] = presil_f32(presil_bits32(v) | (code & sign) << up);
+        most = m > most ? m : most;
+    }
+    return most <= (uint32_t)f->max_code;
+}
+
 static void presil_decode32(int fmt, const void *codes, float *out, ptrdiff_t n) {
     const presil_format *f = &presil_formats[fmt];
     if (f->bytes == 1 && f->low == -128) {
         presil_i8_f32((const int8_t *)codes, out, n);
     } else if (f->bytes == 1) {
+        if (f->kind == PRESIL_FLOAT && presil_decode_small(f, (const uint8_t *)codes, out, n)) return;
         const float *values = presil_values[fmt];
         const uint8_t *c = (const uint8_t *)codes;
         for (ptrdiff_t i = 0; i < n; i++) out[i] = values[c[i]];
@@ -403,11 +423,7 @@ static void presil_decode32(int fmt, const void *codes, float *out, ptrdiff_t n)
 
 static void presil_decode64(int fmt, const void *codes, double *out, ptrdiff_t n) {
     const presil_format *f = &presil_formats[fmt];
-    if (f->bytes == 1 && f->low != -128) {
-        const float *values = presil_values[fmt];
-        const uint8_t *c = (const uint8_t *)codes;
-        for (ptrdiff_t i = 0; i < n; i++) out[i] = (double)values[c[i]];
-    } else if (f->bytes == 4 && f->kind == PRESIL_INT) {
+    if (f->bytes == 4 && f->kind == PRESIL_INT) {
         presil_i32_f64((const int32_t *)codes, out, n);
     } else if (f->bytes == 4) {
         presil_widen((const float *)codes, out, n);
