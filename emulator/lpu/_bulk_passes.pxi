@@ -30,8 +30,9 @@ cdef class Multiplier:
 
     def multiply(self, int type_, int depth, int columns, const uint8_t[:, :] x, x_scales,
                  const uint8_t[:, ::1] weights, table, weight_scales, int32_t[:, :] acc,
-                 bint start):
-        """acc [n, lanes] = or += one pass; lanes from `columns` on get 0 or +0 added.
+                 bint start, bint again):
+        """acc [n, lanes] = or += one pass; lanes from `columns` on get 0 or +0 added. `again`: the
+        weights are those of the call before.
 
         x: bytes [n, lanes of elements], the first `depth` elements count; x_scales: e8m0 codes
         [n, lanes]. `weights`: codes [columns, depth], or with `table` the SRAM in which they are (a
@@ -82,7 +83,7 @@ cdef class Multiplier:
                 for i in range(columns):
                     b[i] = spare + i * depth * width if placed else &weights[i, 0]
             done = multiply_rows(&self.scratch, TYPE_FORMAT[type_], n, columns, depth, self.rows,
-                                 a_scales, b, b_scales, &acc[0, 0], pitch, start)
+                                 a_scales, b, b_scales, &acc[0, 0], pitch, start, again)
             for i in range(n if columns < lanes else 0):
                 to = &acc[i, columns]
                 if start:

@@ -58,6 +58,7 @@ class Multiplier:
         weight_scales: Bytes | None,
         acc: NDArray[np.int32],
         start: bool,
+        again: bool,
     ) -> None: ...
 
 def place(sram: Bytes, rows: NDArray[np.int64], block: Bytes, repeat: int) -> None: ...

@@ -8,14 +8,16 @@ never change are looked up by whoever uses them, and passes over such words are 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emulator.distinct import distinct
+from emulator.layout import Plan
 from emulator.lpu._bulk import Bulk
-from emulator.lpu.passes import Burst, find_chains, is_scaled
+from emulator.lpu.passes import Burst, Chain, find_chains, grouped, is_scaled
 from emulator.lpu.prepare import Prepared
 from isa.lpu import LPU, TYPES
 from isa.table import BYTES_OF
@@ -82,7 +84,7 @@ Row = TypeVar("Row", Link, Op)
 class Flow:
     """The steps of a program, made once; `run` computes what they leave in SRAM."""
 
-    def __init__(self, prepared: Prepared, bulk: Bulk) -> None:
+    def __init__(self, prepared: Prepared, bulk: Bulk, plan: Plan) -> None:
         self.prepared, self.chip = prepared, prepared.chip
         self.ops = _tuples(Op, prepared.ops)
         segments, links = bulk.segments(), bulk.links()
@@ -91,6 +93,7 @@ class Flow:
         fixed = segments["constant"] != 0
         first = (segments["queue"] >> 1).astype(np.int64) * self.chip.mem.words + segments["value"]
         stride = segments["stride"]
+        first, self.unused = self._one_copy(segments, first, plan)
         places = zip(fixed.tolist(), first.tolist(), stride.tolist(), strict=True)
         self.places = [(at, by) if constant else None for constant, at, by in places]
         # Loads from such words alone are one gather each.
@@ -116,6 +119,36 @@ class Flow:
         ]
         self._divide(every_step)
 
+    def _one_copy(
+        self, segments: NDArray[Any], first: NDArray[np.int64], plan: Plan
+    ) -> tuple[NDArray[np.int64], set[tuple[str, int]]]:
+        """First words of segments, where reads of words that never change take the first copy of a
+        tensor, and the copies that nobody reads then: (tensor, number of its layout)."""
+        homes = plan.homes()
+        reads = np.flatnonzero(
+            self.prepared.ops["code"][segments["op"]] == LPU.by_name["read"].code
+        )
+        if homes is None or not len(reads):
+            return first, set()
+        n = segments["n"][reads].astype(np.int64)
+        start = np.cumsum(n) - n
+        words = np.arange(n.sum()) - np.repeat(start, n)
+        words *= np.repeat(segments["stride"][reads], n)
+        words += np.repeat(first[reads], n)
+        shift = homes[words] - words
+        low, high = (pick.reduceat(shift, start) for pick in (np.minimum, np.maximum))
+        moved = (segments["constant"][reads] != 0) & (low == high)
+        first = first.copy()
+        first[reads[moved]] += low[moved]
+        read = np.zeros(len(homes), np.bool_)
+        read[words[np.repeat(~moved, n)]] = True
+        return first, {
+            (name, number)
+            for name, copies in plan.rows.items()
+            for number, rows in enumerate(copies)
+            if number and not read[rows].any() and (homes[rows] != rows).all()
+        }
+
     def _divide(self, steps: list[Step]) -> None:
         """What a run follows step by step, and what is made ahead or when it is needed."""
         ops = self.ops
@@ -130,11 +163,12 @@ class Flow:
             self.chip.mxm.acc_rows,
         )  # fmt: skip
         self.chain_of = {number: chain for chain in chains for number in chain.passes}
-        self.ahead = [
+        ahead = [
             chain for chain in chains
             if all(self._is_fixed(self.step_of[number]) for number in chain.passes)
         ]  # fmt: skip
-        self.fixed = {chain.passes[0] for chain in self.ahead}
+        self.fixed = {chain.passes[0] for chain in ahead}
+        self.ahead = grouped(ahead, [self._weights_of(chain) for chain in ahead])
         lazy = {
             number for number, step in self.step_of.items()
             if ops[step.op].name != "mm" and self._is_fixed(step)
@@ -143,7 +177,7 @@ class Flow:
         self.load_uses = Counter(
             load for step in products for load in (step.load, step.load_scales) if load not in lazy
         )
-        skip = lazy | {number for chain in self.ahead for number in chain.passes[:-1]}
+        skip = lazy | {number for chain in ahead for number in chain.passes[:-1]}
         self.steps = [s for s in steps if s.number not in skip and ops[s.op].name not in _NO_VALUE]
 
     def _is_fixed(self, step: Step) -> bool:
@@ -154,6 +188,24 @@ class Flow:
         return all(self.places[link.producer] is not None for link in step.links) and all(
             self._is_fixed(self.step_of[load]) for load in loads
         )
+
+    def _weights_of(self, chain: Chain) -> Hashable:
+        """What is equal where all passes of chains have the same weights, in words that never
+        change."""
+        found: list[Hashable] = []
+        for number in chain.passes:
+            step = self.step_of[number]
+            load = self.step_of[step.load]
+            op = self.ops[load.op]
+            found += [op.type, op.rows, op.lanes, self.gathers[step.load].tobytes()]
+            if is_scaled(op.type):
+                scales = self.step_of[step.load_scales].links
+                places = (self.places[link.producer] for link in scales)
+                found += [
+                    (link.part, place and place[0] + link.k0 * place[1])
+                    for link, place in zip(scales, places, strict=True)
+                ]
+        return tuple(found)
 
     def _multiplications(self, segments: NDArray[Any]) -> int:
         """Multiply-adds of all products."""

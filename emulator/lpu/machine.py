@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import mmap
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -66,10 +66,11 @@ class Timed:
     result: Result  # without outputs
     bulk: Bulk
     prepared: prepare.Prepared
+    plan: layout.Plan
 
     @cached_property
     def flow(self) -> Flow:
-        return Flow(self.prepared, self.bulk)
+        return Flow(self.prepared, self.bulk, self.plan)
 
 
 @dataclass(frozen=True)
@@ -130,12 +131,12 @@ class Loaded:
             self.prepared, charges, bulk.bursts(), bulk.totals, (), mode="timing", cycles=cycles,
             outputs={},
         )  # fmt: skip
-        return Timed(result, bulk, self.prepared)
+        return Timed(result, bulk, self.prepared, self.plan)
 
     def _bulk(self, timed: Timed, tensors: Tensors, mode: str) -> Result:
         if mode == "timing":
             return timed.result
-        sram = self._filled(tensors)
+        sram = self._filled(tensors, timed.flow.unused)
         values.run(timed.flow, sram)
         return replace(timed.result, mode=mode, outputs=self.plan.outputs(sram))
 
@@ -163,10 +164,12 @@ class Loaded:
 
     # ---- SRAM --------------------------------------------------------------------------------
 
-    def _filled(self, tensors: Tensors) -> NDArray[np.uint8]:
-        """SRAM as the host leaves it. Untouched pages cost nothing."""
+    def _filled(
+        self, tensors: Tensors, unused: Collection[tuple[str, int]] = ()
+    ) -> NDArray[np.uint8]:
+        """SRAM as the host leaves it, but for `unused` layouts. Untouched pages cost nothing."""
         sram = _zeroed(self.words, self.prepared.chip.lanes)
-        self.plan.fill(sram, self.plan.codes(tensors))
+        self.plan.fill(sram, self.plan.codes(tensors), unused)
         return sram
 
     def _written(self) -> NDArray[np.uint64]:

@@ -9,7 +9,7 @@ which all operands are words that never change is made ahead. Bits depend on non
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ Rows = NDArray[np.int32]
 _SCALED = {TYPES["mxfp8"], TYPES["mxfp4"]}
 _THREADS_PAY = 1 << 27  # multiply-adds of a program from which on threads are worth starting
 _AHEAD = 4  # chains that a thread may be ahead of whoever wants their rows
+GROUP = 4  # chains that share weights laid out once
 
 
 def is_scaled(type_: int) -> bool:
@@ -87,7 +88,7 @@ def find_chains(bursts: Iterable[Burst], acc_rows: int) -> list[Chain]:
         last = int(before[0])
         if burst.start or last < 0 or not _continues(chains[last], before == last, rows):
             if not burst.start:
-                for seen in np.unique(before[before >= 0]).tolist():
+                for seen in set(before[before >= 0].tolist()):
                     chains[seen].private = False
             # Rows that follow each other in one accumulator are sums of their own, or none.
             apart = burst.stride != 0 or burst.n == 1 or burst.emit
@@ -108,6 +109,22 @@ def _continues(chain: Chain, same: NDArray[np.bool_], rows: tuple[int, int, int]
     )
 
 
+def grouped(chains: Iterable[Chain], weights: Sequence[Hashable]) -> list[list[Chain]]:
+    """Chains that come near each other and have equal `weights`, in groups of GROUP at most."""
+    groups: list[list[Chain]] = []
+    open_: dict[Hashable, list[Chain]] = {}
+    for chain, key in zip(chains, weights, strict=True):
+        if key not in open_:
+            if len(open_) == GROUP:
+                del open_[next(iter(open_))]
+            open_[key] = []
+            groups.append(open_[key])
+        open_[key].append(chain)
+        if len(open_[key]) == GROUP:
+            del open_[key]
+    return groups
+
+
 class Planes:
     """Who makes the passes of one run: accumulators of planes, buffers, and host threads."""
 
@@ -126,21 +143,38 @@ class Planes:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def later(self, make: Callable[[], Bytes]) -> Bytes | Future[Bytes]:
-        """What `make` returns, or will have returned."""
-        return make() if self._pool is None else self._pool.submit(make)
+    def later(self, chains: Sequence[Iterable[Pass]]) -> list[Bytes] | list[Future[Bytes]]:
+        """What each of some chains emits, or will have emitted: rows [n, 4 * lanes].
 
-    def chain(self, passes: Iterable[Pass]) -> Bytes:
-        """The rows [n, 4 * lanes] that a chain emits."""
+        They have as many passes, with the same weights, which are laid out once for all of them.
+        """
+        if self._pool is None:
+            return self._chains(chains)
+        found: list[Future[Bytes]] = [Future() for _ in chains]
+
+        def make() -> None:
+            try:
+                made = self._chains(chains)
+            except BaseException as error:
+                for future in found:
+                    future.set_exception(error)
+                raise
+            for future, out in zip(found, made, strict=True):
+                future.set_result(out)
+
+        self._pool.submit(make)
+        return found
+
+    def _chains(self, chains: Sequence[Iterable[Pass]]) -> list[Bytes]:
         multiplier = self._multiplier()
-        out: Rows | None = None
-        for one in passes:
-            if out is None:
-                out = np.empty((len(one.x), self._chip.lanes), np.int32)
-            _multiply(multiplier, one, out)
+        sums: list[Rows] = []
+        for together in zip(*chains, strict=True):
+            if not sums:
+                sums = [np.empty((len(one.x), self._chip.lanes), np.int32) for one in together]
+            for i, (one, out) in enumerate(zip(together, sums, strict=True)):
+                _multiply(multiplier, one, out, again=i > 0)
         self._idle.append(multiplier)
-        assert out is not None
-        return out.view(np.uint8)
+        return [out.view(np.uint8) for out in sums]
 
     def add(self, queue: int, one: Pass, row: int, stride: int, emit: bool) -> Bytes | None:
         """A pass into a plane's accumulators; with `emit` their rows [n, 4 * lanes] afterwards."""
@@ -169,11 +203,11 @@ class Planes:
             return Multiplier()
 
 
-def _multiply(multiplier: Multiplier, one: Pass, sums: Rows) -> None:
+def _multiply(multiplier: Multiplier, one: Pass, sums: Rows, again: bool = False) -> None:
     w = one.weights
     multiplier.multiply(
         one.type, w.depth, w.columns, one.x, one.scales, w.codes, w.table, one.weight_scales, sums,
-        one.start,
+        one.start, again,
     )  # fmt: skip
 
 

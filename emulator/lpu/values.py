@@ -7,8 +7,8 @@ a byte plane [n, lanes] per stream. Weight passes are made in chains, on all CPU
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -260,7 +260,7 @@ class Run:
         if not op.emit:
             return None
         del self.collected[first]
-        return self.planes.later(partial(self.planes.chain, passes))
+        return self.planes.later([passes])[0]
 
     def made_ahead(self, chain: Chain) -> Bytes | Future[Bytes]:
         """The rows of a chain whose operands never change; starts some that come after it."""
@@ -268,13 +268,15 @@ class Run:
         while self.next_ahead < len(every) and (
             len(self.ahead) <= self.planes.ahead or wanted not in self.ahead
         ):
-            one = every[self.next_ahead]
+            group = every[self.next_ahead]
             self.next_ahead += 1
-            self.ahead[one.passes[-1]] = self.planes.later(partial(self.make, one))
+            made = self.planes.later([self.passes_of(one) for one in group])
+            self.ahead.update(zip((one.passes[-1] for one in group), made, strict=True))
         return self.ahead.pop(wanted)
 
-    def make(self, chain: Chain) -> Bytes:
-        return self.planes.chain(self.product(self.flow.step_of[number]) for number in chain.passes)
+    def passes_of(self, chain: Chain) -> Iterator[Pass]:
+        """The passes of a chain whose operands never change."""
+        return (self.product(self.flow.step_of[number]) for number in chain.passes)
 
 
 _METHODS: dict[int, Any] = {

@@ -133,6 +133,7 @@ cdef struct ProductScratch:
     void* stats
     void* row
     Py_ssize_t a_bytes, b_bytes, stats_bytes, row_bytes
+    int laid                    # how multiply_rows has laid out b
 
 cdef bint add_chunks(
     ProductScratch* w, int fmt, bint packed, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
@@ -149,12 +150,14 @@ integer formats int32, saturating after each chunk. False: out of memory.
 cdef bint multiply_rows(
     ProductScratch* w, int fmt, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
     const uint8_t* const* a, const uint8_t* const* a_scale, const uint8_t* const* b,
-    const uint8_t* const* b_scale, void* acc, Py_ssize_t pitch, bint start) noexcept nogil
+    const uint8_t* const* b_scale, void* acc, Py_ssize_t pitch, bint start,
+    bint again) noexcept nogil
 """acc[M][pitch] += a b' of M rows a and N rows b of K codes each: one exact sum, rounded once.
 
 Rows may lie anywhere. a_scale: M rows of K e8m0 codes, one for each element; b_scale: K / 32 up rows
 of N, one for each block; or both NULL. acc as in add_chunks; `start`: = in place of +=, and what lies
-beyond N is left alone. False: out of memory.
+beyond N is left alone. `again`: b, its scales, N, K and fmt are those of the call before with this
+scratch, whose layout of b may serve once more. False: out of memory.
 """
 
 cdef void free_scratch(ProductScratch* w) noexcept nogil

@@ -101,6 +101,9 @@ PRESIL_CLONES static presil_scale_range presil_range_of_row(const uint8_t *scale
         void* to) noexcept nogil
     presil_scale_range presil_range_of_row(const uint8_t* scales, Py_ssize_t n) noexcept nogil
 
+cdef enum:
+    LAID_NOT, LAID_FLOAT, LAID_DOUBLE, LAID_BYTES   # ProductScratch.laid
+
 
 cdef Arithmetic arithmetic_of_rows(
         int fmt, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const uint8_t* const* a_scale,
@@ -133,7 +136,8 @@ cdef Arithmetic arithmetic_of_rows(
 cdef bint multiply_rows(
         ProductScratch* w, int fmt, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
         const uint8_t* const* a, const uint8_t* const* a_scale, const uint8_t* const* b,
-        const uint8_t* const* b_scale, void* acc, Py_ssize_t pitch, bint start) noexcept nogil:
+        const uint8_t* const* b_scale, void* acc, Py_ssize_t pitch, bint start,
+        bint again) noexcept nogil:
     cdef presil_product t
     cdef const presil_kernels* kernels = &presil_all_kernels[kernel_level]
     cdef Arithmetic how
@@ -142,7 +146,7 @@ cdef bint multiply_rows(
     t.M, t.N, t.K, t.chunk, t.pitch, t.start = M, N, K, K, pitch, start
     t.acc, t.integer = acc, presil_formats[fmt].kind == 3
     if M > PRESIL_FEW_ROWS and in_bytes(fmt, K, K):
-        return multiply_integer_rows(w, &t, fmt == INT4, a, b)
+        return multiply_integer_rows(w, &t, fmt == INT4, a, b, again)
     how = arithmetic_of_rows(fmt, M, N, K, a_scale, b_scale)
     if M <= PRESIL_FEW_ROWS and how != CERTIFIED:
         return multiply_few_rows(w, &t, fmt, a, a_scale, b, b_scale)
@@ -152,17 +156,21 @@ cdef bint multiply_rows(
             and enough(&w.row, &w.row_bytes, K * size)):
         return False
     t.a, t.b = w.a, w.b
+    again = again and w.laid == (LAID_FLOAT if how == IN_FLOAT else LAID_DOUBLE)
+    w.laid = LAID_FLOAT if how == IN_FLOAT else LAID_DOUBLE
     if how == IN_FLOAT:
         for i in range(M):
             presil_lay_activations_float(
                 fmt, a[i], a_scale[i] if a_scale != NULL else NULL, K, <float*> w.a + i * K)
-        presil_lay_turned_float(fmt, b, b_scale, N, K, width, <float*> w.row, <float*> w.b)
+        if not again:
+            presil_lay_turned_float(fmt, b, b_scale, N, K, width, <float*> w.row, <float*> w.b)
         kernels.run_f(&t)
         return True
     for i in range(M):
         presil_lay_activations_double(
             fmt, a[i], a_scale[i] if a_scale != NULL else NULL, K, <double*> w.a + i * K)
-    presil_lay_turned_double(fmt, b, b_scale, N, K, width, <double*> w.row, <double*> w.b)
+    if not again:
+        presil_lay_turned_double(fmt, b, b_scale, N, K, width, <double*> w.row, <double*> w.b)
     if how == CERTIFIED and not certificates(w, &t, columns, width):
         return False
     kernels.run_d(&t)
@@ -171,7 +179,7 @@ cdef bint multiply_rows(
 
 cdef bint multiply_integer_rows(
         ProductScratch* w, presil_product* t, bint low4, const uint8_t* const* a,
-        const uint8_t* const* b) noexcept nogil:
+        const uint8_t* const* b, bint again) noexcept nogil:
     """By integer instructions."""
     cdef const presil_kernels* kernels = &presil_all_kernels[kernel_level]
     cdef Py_ssize_t width = kernels.width_i, groups = (t.K + 3) // 4, j
@@ -183,11 +191,12 @@ cdef bint multiply_integer_rows(
     for j in range(t.M):
         presil_lay_int_row(low4, a[j], t.K, t.K, <int32_t*> w.a + j * groups,
                            <int32_t*> w.stats + j, t.M)
-    for j in range(t.N):
+    for j in range(0 if again and w.laid == LAID_BYTES else t.N):
         panel = <uint32_t*> w.b + j // width * width * groups + j % width
         if low4:
             presil_int_row(low4, b[j], <uint8_t*> w.row, t.K)
         presil_lay_int_column(<uint8_t*> w.row if low4 else b[j], t.K, panel, width)
+    w.laid = LAID_BYTES
     t.a, t.b, t.bias, t.K, t.chunk = w.a, w.b, <int32_t*> w.stats, groups, groups
     kernels.run_i(t)
     return True
@@ -205,6 +214,7 @@ cdef bint multiply_few_rows(
     if not (enough(&w.a, &w.a_bytes, 8 * t.M * t.K)
             and enough(&w.row, &w.row_bytes, 8 * (t.K + t.M * t.N))):
         return False
+    w.laid = LAID_NOT
     row, sums = <double*> w.row, <double*> w.row + t.K
     for i in range(0 if plain else t.M):
         presil_lay_activations_double(
@@ -255,7 +265,7 @@ def multiply_by_rows(
     with nogil:
         done = multiply_rows(
             &w, fmt, M, N, K, rows, rows + M + N if a_scale is not None else NULL, rows + M,
-            rows + 2 * M + N if a_scale is not None else NULL, &acc[0, 0], N, start)
+            rows + 2 * M + N if a_scale is not None else NULL, &acc[0, 0], N, start, False)
         free_scratch(&w)
     free(rows)
     if not done:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from isa.program import Program
 from programs.kernel import KernelError
 from programs.registry import find, kernels
 from tests.emulator.lpu.lpu_bursts import BurstPlanner
-from tests.emulator.lpu.lpu_programs import Bench, chip_named, wide
+from tests.emulator.lpu.lpu_programs import Bench, chip_named, east, wide
 from tests.emulator.lpu.lpu_random import Planner
 from tests.emulator.lpu.test_lpu_fuzz import program as illegal
 from tests.emulator.lpu.test_lpu_machine import same
+from tests.emulator.lpu.test_lpu_mem import copy
 
 SHAPES = {
     "matmul": {"m": 70, "n": 90, "k": 400},
@@ -76,6 +78,25 @@ def test_who_sees_accumulators() -> None:
     assert found((0, 4, 1, *both), (2, 2, 1, *emit), (2, 2, 1, *both)) == [[2]]
     assert found((0, 4, 0, *start), (0, 4, 0, *emit)) == []
     assert found((0, 4, 1, *start), (0, 4, 1, *middle)) == []
+
+
+@pytest.mark.parametrize(("base", "overwritten"), [(0, False), (0, True), (5, False)])
+def test_copies_that_nobody_needs(base: int, overwritten: bool) -> None:
+    """Reads of a copy are reads of the first, unless the program writes to it or they differ."""
+    bench = copy()  # of x, from w0 to e0
+    x = bench.tensors[0]
+    first = replace(x.layouts[0], slices=("e1",), base=base)
+    bench.tensors[0] = replace(x, layouts=(first, *x.layouts))
+    if overwritten:
+        bench.at("mem.w2.read", 40, "read", dst=east(7), addr=0)
+        bench.memory("w2", 0, np.arange(32), "z")
+        there = 40 + bench.chip.latency["mem.read"] + bench.hops(
+            "mem.w2.read", bench.chip.queue_column("mem.w0.write"))  # fmt: skip
+        bench.at("mem.w0.write", there, "write", a=east(7), addr=2)
+    assert agree(bench)
+    timed = Machine(bench.chip).prepare(bench.program()).timed
+    assert timed is not None
+    assert timed.flow.unused == (set() if base or overwritten else {("x", 1)})
 
 
 def test_bursts_seldom_need_the_step_engine() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.layout import Geometry, LayoutError, Plan, code_dtype
+from emulator.lpu import _bulk_values
 from isa.program import Digit, Layout, Program, Tensor
 
 SLICES = tuple(f"{side}{i}" for side in "we" for i in range(6))
@@ -159,6 +161,48 @@ def test_constants_bring_their_data() -> None:
     sram = np.zeros((len(SLICES) * WORDS, LANES), np.uint8)
     plan.fill(sram, plan.codes({}))
     np.testing.assert_array_equal(sram[[3, 5, 7, 9, 11], :20], data.reshape(5, 20))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 200), lanes=st.integers(1, 40), repeat=st.integers(1, 3),
+    copies=st.integers(1, 3), turned=st.booleans(), apart=st.integers(1, 3), seed=st.integers(0, 9),
+)  # fmt: skip
+def test_blocks_are_placed(
+    n: int, lanes: int, repeat: int, copies: int, turned: bool, apart: int, seed: int
+) -> None:
+    """Lanes side by side, far apart as in a transposed tensor, or neither."""
+    rng = np.random.default_rng(seed)
+    shape = (lanes, n * apart) if turned else (n, lanes * apart)
+    codes = rng.integers(0, 256, shape, np.uint8)[:, ::apart]
+    block = codes.T if turned else codes
+    rows = rng.permutation(copies * n).reshape(copies, n)
+    sram = np.zeros((copies * n, lanes * repeat + 2), np.uint8)
+    _bulk_values.place(sram, rows, block, repeat)
+    wanted = np.zeros_like(sram)
+    wanted[rows, :-2] = np.repeat(block, repeat, axis=1)
+    np.testing.assert_array_equal(sram, wanted)
+    if repeat == 1:
+        found = np.empty((n, lanes, copies), np.uint8)
+        _bulk_values.fetch(sram, rows, 1, found)
+        np.testing.assert_array_equal(found, np.moveaxis(sram[rows, :lanes], 0, -1))
+
+
+def test_tensors_of_many_blocks() -> None:
+    """Heads of a batch transposed: neither the vectors nor the lanes follow each other."""
+    shape = (2, 2, 40, 7)
+    digits = (Digit(0, 1, 2, addr=14), Digit(1, 1, 2, addr=7), Digit(3, 1, 7, addr=1),
+              Digit(2, 32, 2, addr=28))  # fmt: skip
+    layouts = [Layout((name,), 0, digits, 2, 1, 32) for name in SLICES[:2]]
+    tensor = Tensor("x", "uint8", shape, "in", tuple(layouts))
+    codes = random_codes(tensor)
+    sram = filled(tensor, codes)
+    for slice_ in range(2):
+        for at in np.ndindex(shape):
+            word = 14 * at[0] + 7 * at[1] + at[3] + 28 * (at[2] // 32)
+            assert sram[slice_ * WORDS + word, at[2] % 32] == codes[at]
+    plan = plan_of(replace(tensor, role="out"))
+    np.testing.assert_array_equal(plan.outputs(sram)["x"], codes)
 
 
 # ---- what does not fit -------------------------------------------------------------------------
