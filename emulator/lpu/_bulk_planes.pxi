@@ -1,8 +1,7 @@
 # Weights in time: which load a product uses, and whether every step of it is legal. The rules are
 # those of _mxm.pxi; here they hold for whole segments.
 
-cdef enum:
-    FAR = 1 << 60
+cdef int64_t FAR = 1152921504606846976   # 2^60, no cycle of any run
 
 cdef struct Buffer:
     int type, planes, follower, rows, lanes, fresh, scaled
