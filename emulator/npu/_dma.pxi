@@ -149,13 +149,14 @@ cdef void run_store(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexce
         first = 0
         simple = o.space == SPACE_GM and in_one_tensor(
             m, <uint64_t> (q.x[0] + plane * dst_plane), row, rows, dst_pitch, True)
-        for i in range(1 if simple else rows if row else 0):
-            if o.space == SPACE_GM:
-                dst = global_row(
-                    m, s, <uint64_t> (q.x[0] + plane * dst_plane + i * dst_pitch), row, True, op)
+        if o.space == SPACE_L1 and m.stop and rows and row:
+            return
+        for i in range(0 if o.space == SPACE_L1 else 1 if simple else rows if row else 0):
+            dst = global_row(
+                m, s, <uint64_t> (q.x[0] + plane * dst_plane + i * dst_pitch), row, True, op)
             if m.stop:
                 return
-            if src == NULL or dst == NULL or o.space == SPACE_L1:
+            if src == NULL or dst == NULL:
                 continue
             if i == 0:
                 start = dst

@@ -282,10 +282,7 @@ cdef class Engine:
         if j == SPACE_GM or (s.vector != 0) != (j == SPACE_UB):
             return
         s.spaces[j].size = m.spec.sizes[j]
-        s.accesses[j].capacity = 32
-        s.accesses[j].items = <Access*> calloc(32, sizeof(Access))
-        s.accesses[j].bounds = <Bounds*> calloc(32, sizeof(Bounds))
-        if s.accesses[j].items == NULL or s.accesses[j].bounds == NULL:
+        if not accesses_grow(&s.accesses[j]):
             raise MemoryError
         if m.values and s.first_row >= 0:
             s.spaces[j].data = <uint8_t*> calloc(s.spaces[j].size + 64, 1)
@@ -311,7 +308,9 @@ cdef class Engine:
                     free(m.subs[i].spaces[j].valid)
                     free(m.subs[i].spaces[j].whole)
                     free(m.subs[i].accesses[j].items)
-                    free(m.subs[i].accesses[j].bounds)
+                    free(m.subs[i].accesses[j].lo)
+                    free(m.subs[i].accesses[j].hi)
+                    free(m.subs[i].accesses[j].number)
                 free_simt(m.subs[i].simt)
         for i in range(m.tensor_count if m.tensors != NULL else 0):
             free(m.tensors[i].last_write)

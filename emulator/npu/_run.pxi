@@ -406,7 +406,7 @@ cdef void start_part(Machine* m, Sub* s, int block) noexcept nogil:
     memset(s.counter, 0, sizeof(s.counter))
     memset(s.regions, 0, sizeof(s.regions))
     for i in range(SPACES):
-        s.accesses[i].count = 0
+        forget_accesses(&s.accesses[i])
         if s.spaces[i].valid != NULL:
             memset(s.spaces[i].valid, 0, s.spaces[i].size)
         if s.spaces[i].whole != NULL:

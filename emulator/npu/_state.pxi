@@ -150,17 +150,17 @@ cdef struct Access:         # of a local memory, for the race detector
     int32_t op
     int32_t write
 
-cdef struct Bounds:         # of an access, apart from it since most lie elsewhere than the next one
-    int64_t lo
-    int64_t hi
-    int64_t number          # rising
+cdef enum:
+    GRAIN = 64              # bytes
 
-cdef struct Accesses:       # in any order
+cdef struct Accesses:       # in any order; few of them lie where the next one does
     Access* items
-    Bounds* bounds          # of each
-    int32_t count
-    int32_t capacity
-    int64_t number          # of the next
+    int32_t* lo             # bounds of each in grains, outward; of a gap such that nothing overlaps it
+    int32_t* hi
+    int64_t* number         # rising in order of time, -1: a gap
+    int32_t count           # with gaps
+    int32_t capacity        # a multiple of 8
+    int64_t numbers
 
 cdef struct Region:         # of L0C, handed over from M to FIX unit by unit
     int64_t lo
