@@ -22,12 +22,15 @@ cdef void note(Pipe* p, int64_t until, int reason) noexcept nogil:
     p.noted = until
 
 
-cdef void account(Pipe* p, int64_t until, int reason) noexcept nogil:
+cdef inline void account(Pipe* p, int64_t until, int reason) noexcept nogil:
     """The pipe's time from where its account ends to `until` went to `reason`."""
+    if until > p.accounted:
+        add_to_account(p, until, reason)
+
+
+cdef void add_to_account(Pipe* p, int64_t until, int reason) noexcept nogil:
     cdef int64_t span = until - p.accounted, shaded
-    if span <= 0:
-        return
-    if p.watch != NULL:
+    if __builtin_expect(p.watch != NULL, 0):
         witness(p.watch, p.accounted, until, p.place, p.current, reason)
     if reason == R_BUSY:
         p.busy += span

@@ -183,8 +183,11 @@ cdef class Engine:
         m.op_count = len(ops)
         m.ops = <Op*> &raw[0] if len(ops) else NULL
         m.uses = <Use*> calloc(m.op_count + 1, sizeof(Use))
-        if m.uses == NULL:
+        m.scalars = <Step*> calloc(m.op_count + 1, sizeof(Step))
+        if m.uses == NULL or m.scalars == NULL:
             raise MemoryError
+        for i in range(m.op_count):
+            m.scalars[i] = step_of(&m.ops[i])
         m.function_count = len(functions)
         m.functions = <Function*> calloc(m.function_count + 1, sizeof(Function))
         if m.functions == NULL:
@@ -320,6 +323,7 @@ cdef class Engine:
             free_stamps(&m.tensors[i])
         free(m.subs)
         free(m.uses)
+        free(m.scalars)
         free(m.stalls)
         free(m.calendar.items)
         free(m.intervals)
@@ -447,11 +451,14 @@ cdef class Engine:
 
     def uses(self):
         """[rows of the program, 4]: issued, busy cycles, first and last cycle of issue."""
-        cdef int64_t i
+        cdef int64_t i, took
         found = np.zeros((self.m.op_count, 4), np.int64)
         cdef int64_t[:, ::1] view = found
         for i in range(self.m.op_count):
             view[i, 0], view[i, 1] = self.m.uses[i].issued, self.m.uses[i].busy
+            if self.m.scalars[i].code:
+                took = self.m.scalars[i].latency if self.m.scalars[i].code <= OP_CMP else 1
+                view[i, 1] = self.m.uses[i].issued * took
             view[i, 2], view[i, 3] = self.m.uses[i].first, self.m.uses[i].last
         return found
 

@@ -51,6 +51,7 @@ cdef struct Machine:
     int64_t done
     int by_model[2]         # sums of floats, of integers are `sums`' business
     void* sums              # models.CubeSums
+    Step* scalars           # by row
     Use* uses
     Uop* uops               # by row; only those of SIMT functions are filled
     int64_t* stalls         # [rows, WHYS] cycles that warps waited at a word of a SIMT function

@@ -327,34 +327,52 @@ cdef bint scalar_control(Machine* m, Sub* s, int op) noexcept nogil:
     return not m.stop
 
 
+cdef int compute(Machine* m, Sub* s, int64_t* t) noexcept nogil:
+    """Steps of the scalar unit that nobody else sees, up to the first other word: its row, or -1 after
+    a fault. A branch that is taken costs its latency, one that is not a cycle."""
+    cdef int32_t pc = s.pc, next_, words = s.end_row - s.first_row
+    cdef int64_t time = t[0]
+    cdef const Step* step
+    cdef Use* u
+    while True:
+        if not 0 <= pc < words:
+            fault(m, FAULT_TARGET, s, min(s.first_row + pc, s.end_row - 1), -1, pc, 0, 0)
+            return -1
+        m.steps += 1
+        if m.steps > MOST_STEPS:
+            fault(m, FAULT_STEPS, s, s.first_row + pc, -1, MOST_STEPS, 0, 0)
+            return -1
+        step = &m.scalars[s.first_row + pc]
+        if not step.code:
+            s.pc, t[0] = pc, time
+            return s.first_row + pc
+        u = &m.uses[s.first_row + pc]   # what it takes is added up at the end
+        if not u.issued:
+            u.first = m.now
+        u.last = m.now
+        u.issued += 1
+        if step.code <= OP_CMP:
+            alu(step, s.x)
+            time += step.latency
+            pc += 1
+        else:
+            next_ = branch(step, s.x, pc)
+            time += 1 if next_ == pc + 1 else step.latency
+            pc = next_
+
+
 cdef void run_scalar(Machine* m, Sub* s) noexcept nogil:
     """Go on from the current word until something must wait for its time, or for others."""
     cdef Pipe* p = &s.pipes[PIPE_SCALAR]
-    cdef int64_t t = m.now, a, b
+    cdef int64_t t = m.now
     cdef int op
     cdef const Op* o
     while not m.stop:
-        op = s.first_row + s.pc
-        if s.pc < 0 or op >= s.end_row:
-            fault(m, FAULT_TARGET, s, min(op, s.end_row - 1), -1, s.pc, 0, 0)
-            return
-        m.steps += 1
-        if m.steps > MOST_STEPS:
-            fault(m, FAULT_STEPS, s, op, -1, MOST_STEPS, 0, 0)
+        op = compute(m, s, &t)
+        if op < 0:
             return
         o = &m.ops[op]
         p.current = op
-        if is_alu(o.code):
-            used(m, op, o.latency)
-            alu(o, s.x)
-            s.pc += 1
-            t += o.latency
-            continue
-        if OP_BR <= o.code <= OP_RET:
-            used(m, op, 1)
-            t += 1
-            branch(s, o, &t)
-            continue
         if t > m.now:
             account(p, t, R_BUSY)
             if may_dispatch(s, o):  # its pipe takes it at its time
@@ -375,23 +393,6 @@ cdef void run_scalar(Machine* m, Sub* s) noexcept nogil:
                 return
             t += o.latency if OP_SR <= o.code <= OP_ST else 1
         s.pc += 1
-
-
-cdef void branch(Sub* s, const Op* o, int64_t* t) noexcept nogil:
-    """BR, JUMP, CALL, RET; a taken one costs its latency beyond the first cycle."""
-    cdef int32_t to = s.pc + 1
-    if o.code == OP_BR:
-        if holds(o.cond, s.x[o.a], value_of(s.x, o.b, o.b_kind)):
-            to = o.target
-    elif o.code == OP_RET:
-        to = <int32_t> s.x[o.a]
-    else:
-        if o.code == OP_CALL and o.dst:
-            s.x[o.dst] = s.pc + 1
-        to = o.target
-    if to != s.pc + 1:
-        t[0] += o.latency - 1
-    s.pc = to
 
 
 # ---- blocks --------------------------------------------------------------------------------------

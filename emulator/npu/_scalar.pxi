@@ -35,21 +35,33 @@ cdef int64_t remainder(int64_t a, int64_t b) noexcept nogil:
     return 0 if b == -1 else a % b                # cdivision: the sign of a
 
 
-cdef bint is_alu(int code) noexcept nogil:
-    return OP_MOV <= code <= OP_CMP
+cdef Step step_of(const Op* o) noexcept nogil:
+    """A word as a step of the scalar unit; `code` is 0 where it is none."""
+    cdef Step t
+    cdef bint move = o.code == OP_MOV
+    memset(&t, 0, sizeof(Step))
+    if not OP_MOV <= o.code <= OP_RET:
+        return t
+    t.code, t.latency, t.target, t.cond = o.code, o.latency, o.target, <uint8_t> o.cond
+    t.number = o.a if move else o.b
+    t.fixed = (o.a_kind if move else o.b_kind) != 0
+    t.b = 0 if t.fixed else <uint8_t> t.number
+    t.a = 0 if move else <uint8_t> o.a
+    t.dst = <uint8_t> o.dst if o.dst else NOWHERE
+    return t
 
 
-cdef void alu(const Op* o, int64_t* x) noexcept nogil:
+cdef inline int64_t second(const Step* t, const int64_t* x) noexcept nogil:
+    return t.number if t.fixed else x[t.b]
+
+
+cdef inline void alu(const Step* t, int64_t* x) noexcept nogil:
     """Arithmetic on scalar registers; unsigned where it wraps, since C leaves signed overflow open."""
-    cdef int64_t a, b, d = 0
-    cdef int code = o.code
+    cdef int64_t a = x[t.a], b = second(t, x), d = 0
+    cdef int code = t.code
     if code == OP_MOV:
-        d = value_of(x, o.a, o.a_kind)
-        if o.dst:
-            x[o.dst] = d
-        return
-    a, b = x[o.a], value_of(x, o.b, o.b_kind)
-    if code == OP_ADD:
+        d = b
+    elif code == OP_ADD:
         d = <int64_t> (<uint64_t> a + <uint64_t> b)
     elif code == OP_SUB:
         d = <int64_t> (<uint64_t> a - <uint64_t> b)
@@ -76,9 +88,19 @@ cdef void alu(const Op* o, int64_t* x) noexcept nogil:
     elif code == OP_MAX:
         d = max(a, b)
     elif code == OP_CMP:
-        d = holds(o.cond, a, b)
-    if o.dst:
-        x[o.dst] = d
+        d = holds(t.cond, a, b)
+    x[t.dst] = d
+
+
+cdef inline int32_t branch(const Step* t, int64_t* x, int32_t pc) noexcept nogil:
+    """Where BR, JUMP, CALL and RET lead."""
+    if t.code == OP_BR:
+        return t.target if holds(t.cond, x[t.a], second(t, x)) else pc + 1
+    elif t.code == OP_RET:
+        return <int32_t> x[t.a]
+    elif t.code == OP_CALL:
+        x[t.dst] = pc + 1
+    return t.target
 
 
 cdef int64_t load_scalar(const uint8_t* p, int width) noexcept nogil:

@@ -56,7 +56,7 @@ cdef struct Reach:          # of an access to UB
     uint32_t banks
 
 cdef struct Simd:
-    int64_t[32] x
+    int64_t[NOWHERE + 1] x
     uint8_t[VREGS][VBYTES] v
     uint8_t[VREGS][VBYTES] known    # bytes that somebody has written, where `state` says so
     uint8_t[VREGS] state

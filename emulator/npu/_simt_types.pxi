@@ -5,6 +5,7 @@ cdef extern from *:
     void __builtin_prefetch(const void* address) noexcept nogil
     int __builtin_popcount(unsigned int) noexcept nogil
     int __builtin_ctzll(unsigned long long) noexcept nogil
+    long __builtin_expect(long, long) noexcept nogil
 
 cdef enum:
     LANES = 32

@@ -27,6 +27,7 @@ cdef enum:
     SIGNALS = 64        # flags of a pipe that wait for its results to be there
     REQUESTS = 256      # of a pipe to the memory system that are under way, at most
     FLIGHTS = 64        # pieces of them
+    NOWHERE = 32        # scalar register that takes what is written to x0
 
 # Why a pipe did not work; names in machine.py, in this order.
 cdef enum:
@@ -196,7 +197,7 @@ cdef struct Sub:
     int64_t blocked         # since when
     int64_t ended
     int64_t learned         # times that the scalar unit's clock has changed
-    int64_t[32] x
+    int64_t[NOWHERE + 1] x
     Pipe[PIPES] pipes
     uint8_t[PIPES][PIPES][EVENTS] flag
     int64_t[PIPES][PIPES][EVENTS] flag_time
@@ -273,6 +274,17 @@ cdef struct Use:            # of one word of the program
     int64_t busy
     int64_t first
     int64_t last
+
+cdef struct Step:           # a word that is a step of the scalar unit alone, see _scalar.pxi
+    int64_t number          # second operand (of MOV the only one) where `fixed`, else register `b`
+    int32_t code
+    int32_t latency
+    int32_t target
+    uint8_t dst
+    uint8_t a
+    uint8_t b
+    uint8_t fixed
+    uint8_t cond
 
 cdef struct Spec:           # numbers of the chip file, see chip.py
     int32_t cores

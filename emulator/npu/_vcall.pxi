@@ -280,8 +280,8 @@ cdef inline void go_on(Simd* f, const Op* o, bint valued) noexcept nogil:
 
 cdef bint function_scalar(Machine* m, Sub* s, Simd* f, const Op* o, int32_t* pc) noexcept nogil:
     """Scalar words of a function; False: it cannot run here."""
-    if is_alu(o.code):
-        alu(o, f.x)
+    if OP_MOV <= o.code <= OP_CMP:
+        alu(&m.scalars[f.op], f.x)
         pc[0] += 1
     elif o.code == OP_BR:
         pc[0] = o.target if holds(o.cond, f.x[o.a], value_of(f.x, o.b, o.b_kind)) else pc[0] + 1
