@@ -259,7 +259,7 @@ cdef class Engine:
             raise MemoryError
         for i in range(m.sub_count):
             s = &m.subs[i]
-            s.core, number = i // m.per_core, i % m.per_core
+            s.core, number, s.block = i // m.per_core, i % m.per_core, -1
             s.vector, s.number = number > 0, max(number - 1, 0)
             s.first_row, s.end_row = sections[1 if s.vector else 0]
             for j in range(PIPES):

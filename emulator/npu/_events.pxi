@@ -14,10 +14,10 @@ cdef enum:
 
 cdef struct Event:
     int64_t time
+    Sub* sub
+    Pipe* pipe
     int32_t next            # of its list
     int32_t kind
-    int32_t sub
-    int32_t pipe
     int32_t x
     int32_t y
 
@@ -93,7 +93,7 @@ cdef inline void to_wheel(Agenda* q, int32_t i) noexcept nogil:
 
 
 cdef int agenda_push(
-    Agenda* q, int64_t time, int kind, int sub, int pipe, int x, int y) noexcept nogil:
+    Agenda* q, int64_t time, int kind, Sub* sub, Pipe* pipe, int x, int y) noexcept nogil:
     """0, or -1 where memory is out."""
     cdef int32_t i
     cdef Event* e

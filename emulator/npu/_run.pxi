@@ -6,7 +6,7 @@ cdef enum:
 
 cdef void send(
     Machine* m, int64_t time, int kind, Sub* s, Pipe* p, int x, int y) noexcept nogil:
-    if agenda_push(&m.agenda, time, kind, <int> (s - m.subs), <int> (p - s.pipes), x, y):
+    if agenda_push(&m.agenda, time, kind, s, p, x, y):
         fault(m, FAULT_MEMORY, s, -1, -1, 0, 0, 0)
 
 
@@ -330,34 +330,34 @@ cdef bint scalar_control(Machine* m, Sub* s, int op) noexcept nogil:
 cdef int compute(Machine* m, Sub* s, int64_t* t) noexcept nogil:
     """Steps of the scalar unit that nobody else sees, up to the first other word: its row, or -1 after
     a fault. A branch that is taken costs its latency, one that is not a cycle."""
+    cdef const Step* steps = &m.scalars[s.first_row]
+    cdef Use* uses = &m.uses[s.first_row]
     cdef int32_t pc = s.pc, next_, words = s.end_row - s.first_row
-    cdef int64_t time = t[0]
-    cdef const Step* step
-    cdef Use* u
+    cdef int64_t time = t[0], now = m.now, taken = m.steps
+    cdef int64_t* x = s.x
     while True:
         if not 0 <= pc < words:
             fault(m, FAULT_TARGET, s, min(s.first_row + pc, s.end_row - 1), -1, pc, 0, 0)
             return -1
-        m.steps += 1
-        if m.steps > MOST_STEPS:
+        taken += 1
+        if taken > MOST_STEPS:
             fault(m, FAULT_STEPS, s, s.first_row + pc, -1, MOST_STEPS, 0, 0)
             return -1
-        step = &m.scalars[s.first_row + pc]
-        if not step.code:
-            s.pc, t[0] = pc, time
+        if not steps[pc].code:
+            s.pc, t[0], m.steps = pc, time, taken
             return s.first_row + pc
-        u = &m.uses[s.first_row + pc]   # what it takes is added up at the end
-        if not u.issued:
-            u.first = m.now
-        u.last = m.now
-        u.issued += 1
-        if step.code <= OP_CMP:
-            alu(step, s.x)
-            time += step.latency
+        # What it takes is added up at the end.
+        if not uses[pc].issued:
+            uses[pc].first = now
+        uses[pc].last = now
+        uses[pc].issued += 1
+        if steps[pc].code <= OP_CMP:
+            alu(&steps[pc], x)
+            time += steps[pc].latency
             pc += 1
         else:
-            next_ = branch(step, s.x, pc)
-            time += 1 if next_ == pc + 1 else step.latency
+            next_ = branch(&steps[pc], x, pc)
+            time += 1 if next_ == pc + 1 else steps[pc].latency
             pc = next_
 
 
@@ -399,8 +399,10 @@ cdef void run_scalar(Machine* m, Sub* s) noexcept nogil:
 
 cdef void start_part(Machine* m, Sub* s, int block) noexcept nogil:
     """A sub-core begins a block with everything forgotten."""
-    cdef int i, j
+    cdef int i
+    cdef bint fresh
     cdef Pipe* p
+    fresh = s.block < 0     # and so are its memories: pages that nobody touches cost nothing
     s.block, s.pc, s.state = block, 0, S_RUN
     memset(s.x, 0, sizeof(s.x))
     memset(s.flag, 0, sizeof(s.flag))
@@ -408,9 +410,9 @@ cdef void start_part(Machine* m, Sub* s, int block) noexcept nogil:
     memset(s.regions, 0, sizeof(s.regions))
     for i in range(SPACES):
         forget_accesses(&s.accesses[i])
-        if s.spaces[i].valid != NULL:
+        if s.spaces[i].valid != NULL and not fresh:
             memset(s.spaces[i].valid, 0, s.spaces[i].size)
-        if s.spaces[i].whole != NULL:
+        if s.spaces[i].whole != NULL and not fresh:
             memset(s.spaces[i].whole, 0, s.spaces[i].size // LINE + 1)
     for i in range(PIPES):
         p = &s.pipes[i]
@@ -486,8 +488,7 @@ cdef void run_machine(Machine* m) noexcept nogil:
             continue
         e = agenda_pop(&m.agenda)
         m.now = e.time
-        s = &m.subs[e.sub]
-        p = &s.pipes[e.pipe]
+        s, p = e.sub, e.pipe
         if e.kind == EV_PIPE:
             if p.wake == e.time:
                 p.wake = -1
@@ -502,13 +503,13 @@ cdef void run_machine(Machine* m) noexcept nogil:
         elif e.kind == EV_PIECE:
             gm_piece(m, s, p)
         elif e.kind == EV_SET:
-            flag_set(m, s, e.pipe, e.x, e.y)
+            flag_set(m, s, <int> (p - s.pipes), e.x, e.y)
         elif e.kind == EV_COUNT:
             counted(m, s, p, e.x, e.y)
         elif e.kind == EV_DONE:
             settle(m, s)
         elif e.kind == EV_BLOCK:
-            start_block(m, e.sub)
+            start_block(m, <int> (s - m.subs))
         elif e.kind == EV_SIMT:
             simt_window(m, s, p)
     if m.pause and not m.stop:

@@ -65,7 +65,7 @@ cdef struct Fault:
     int64_t thread   # of a SIMT function, -1: not one of them
 
 cdef struct Clock:
-    uint32_t[SLOTS] at
+    int32_t[SLOTS] at     # MOST_STEPS fit
 
 cdef struct Pending:
     int64_t at
@@ -147,7 +147,7 @@ cdef struct Access:         # of a local memory, for the race detector
     int64_t pitch
     int64_t hi
     int32_t slot
-    uint32_t epoch
+    int32_t epoch
     int32_t op
     int32_t write
 
@@ -187,7 +187,7 @@ cdef struct Sub:
     int32_t core
     int32_t vector          # 0 cube, 1 vector
     int32_t number          # of its kind in the core
-    int32_t block
+    int32_t block           # -1: it has had none
     int32_t state
     int32_t pc
     int32_t wait_pipe       # what the scalar unit waits for
