@@ -421,7 +421,9 @@ cdef class Reader:
         """What the field reads in a text; kept if it would read the same elsewhere."""
         self.scope.used = False
         try:
-            bits, streams, immediate = operand.place.read(text, self.scope.evaluate)
+            # The method as Python knows it: as a C function it would take one argument more.
+            evaluate = (<object> self.scope).evaluate
+            bits, streams, immediate = operand.place.read(text, evaluate)
         except FieldError:
             return False
         self.found = Bits(bits, streams, immediate)
