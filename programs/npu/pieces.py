@@ -6,7 +6,8 @@ the pieces again, from L2 if that has kept them, and makes y.
 
 Rows go round over the vector sub-cores. Where the last round has fewer rows than half of them, each
 of its rows is shared by a team: a sub-core takes some of the columns, leaves their statistics in
-global memory, and when all have met joins those of its team.
+global memory, and when all have met joins those of its team. In whole rounds a sub-core takes
+several rows at once if there are inputs [cols], whose pieces then come once for all of them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from programs.npu.simd import LANES, REGISTER, Function, Mask, Vector, lanes_byt
 from programs.npu.tiles import TileProgram
 
 SHIFT = LANES.bit_length() - 1
+AHEAD = 4  # pieces of x in UB: MTE2 goes on while V ends one pass and begins the next
 LINE = 512  # columns: pieces and shares are whole lines of L2 in any format
 
 
@@ -124,21 +126,41 @@ class _Builder:
         self.x = self.made.tensor("x", dtype, (rows, cols))
         self.columns = [self.made.tensor(n, "fp32", (cols,)) for n in kernel.per_column]
         self.y = self.made.tensor("y", "fp32", (rows, cols), "out")
-        self.table = core.buffer("ub", kernel.statistics * REGISTER, "statistics")
+        self.row_statistics = kernel.statistics * REGISTER  # bytes
+        self.group = self.rows_at_once()
+        self.table = core.buffer("ub", self.group * self.row_statistics, "statistics")
         size = self.size = self.piece(max(s.columns for s in self.shares))
         x_bytes = lanes_bytes(dtype, size)
-        self.tile = RowTile(1, cols, x_bytes, 4 * size, 2, self.blocks)
-        self.xs = core.ring("x", ("mte2", "v"), {"x": ("ub", x_bytes)})
+        self.tile = RowTile(1, cols, x_bytes, 4 * size, AHEAD, self.blocks)
+        self.xs = core.ring("x", ("mte2", "v"), {"x": ("ub", x_bytes)}, AHEAD)
         self.ys = core.ring("y", ("v", "mte3"), {"y": ("ub", 4 * size)})
-        self.rings = [self.xs, self.ys]
-        if self.columns:
-            parts = {tensor.name: ("ub", 4 * size) for tensor in self.columns}
-            self.rings.append(core.ring("gains", ("mte2", "v"), parts))
+        parts = {tensor.name: ("ub", 4 * size) for tensor in self.columns}
+        self.columns_ring = core.ring("columns", ("mte2", "v"), parts) if parts else None
+
+    def rows_at_once(self) -> int:
+        """Rows of a sub-core for which the inputs [cols] come once.
+
+        As many as L2 keeps between the passes, with statistics in an eighth of UB, and no more than
+        make the last round longer.
+        """
+        chip, alone = self.made.chip, self.shares[0]
+        if not self.columns or alone.team > 1:
+            return 1
+        row = lanes_bytes(self.dtype, self.cols) + 4 * self.cols
+        most = min(int(chip.l2.capacity) * 3 // 4 // (self.blocks * row),
+                   int(chip.vector.ub) // 8 // self.row_statistics)  # fmt: skip
+
+        def rows(group: int) -> int:
+            """Rows of the sub-core that has the most."""
+            return up(up(alone.rows, group), self.blocks) * group
+
+        groups = range(min(TOGETHER, most), 1, -1)
+        return next((n for n in groups if rows(n) == rows(1)), 1)
 
     def piece(self, columns: int) -> int:
-        """Columns of a piece: equal pieces, two of each tensor in UB."""
+        """Columns of a piece: equal pieces, AHEAD of x and two of the other tensors in UB."""
         chip = self.made.chip
-        of_register = 2 * (lanes_bytes(self.dtype) + (1 + len(self.columns)) * REGISTER)
+        of_register = AHEAD * lanes_bytes(self.dtype) + 2 * (1 + len(self.columns)) * REGISTER
         room = self.core.buffers.left("ub")
         most = min(room // of_register * LANES, TILE // 4)
         if most < LANES:
@@ -159,14 +181,13 @@ class _Builder:
             if share.team > 1:
                 self.together(share)
                 continue
-            row = core.reg()
-            with core.loop(row, core.worker, share.rows, self.blocks):
-                self.measure(row, 0, self.cols)
-                self.write(row, 0, self.cols)
-            core.free(row)
+            with core.tiles(share.rows, self.group, self.blocks) as (first, count):
+                with self.each(first, count) as (row, table):
+                    self.measure(row, table, 0, self.cols)
+                self.write(first, count, 0, self.cols)
         meta = {"kernel": self.kernel.name, "dtype": self.dtype,
                 "shape": {"rows": self.rows, "cols": self.cols},
-                "tile": f"1x{self.size}"}  # fmt: skip
+                "tile": f"{self.group}x{self.size}"}  # fmt: skip
         return self.made.finish(self.blocks, meta)
 
     def together(self, share: Share) -> None:
@@ -190,7 +211,7 @@ class _Builder:
             if share.first:
                 core.op("add", row, row, share.first)
             with working():
-                self.measure(row, first, stop)
+                self.measure(row, self.table, first, stop)
                 core.hand_over("v", "mte3", flag)
                 core.op("add", member, member, place)
                 core.store(found, member, self.table, n=1, rows=count, src_pitch=REGISTER,
@@ -202,55 +223,75 @@ class _Builder:
                 core.load(self.table, found, place, n=team, rows=count, dst_pitch=REGISTER)
                 core.hand_over("mte2", "v", flag)
                 core.call(self.join, self.table, team)
-                self.write(row, first, stop)
+                self.write(row, 1, first, stop)
         core.free(row, member, first, stop)
 
     # ---- the two passes --------------------------------------------------------------------------
 
-    def measure(self, row: Reg, first: Value, stop: Value) -> None:
+    @contextmanager
+    def each(self, first: Reg, count: Value) -> Iterator[tuple[Reg, Value]]:
+        """(row, address of its statistics) for rows of a group."""
+        core = self.core
+        if self.group == 1 or count == 1:
+            yield first, self.table
+            return
+        row, stop, table = core.reg(), core.reg(), core.reg(self.table)
+        core.op("add", stop, first, count)
+        with core.loop(row, first, stop, 1):
+            yield row, table
+            core.op("add", table, table, self.row_statistics)
+        core.free(row, stop, table)
+
+    def measure(self, row: Reg, table: Value, first: Value, stop: Value) -> None:
         """The statistics of columns `first` to `stop` - 1 into the first lane of the table."""
-        core, end = self.core, self.table + 4 * LANES
-        to = core.reg(self.table)
+        core = self.core
+        part = core.reg(0)
         with self.pieces(first, stop) as (column, n):
             self.load(row, column, n)
-            with core.when("eq", to, end):
-                core.call(self.join, self.table, LANES)
-                core.mov(to, self.table + 4)
-            with self.xs.stage("v") as source, self.length(n) as (whole, rest):
+            with core.when("eq", part, LANES):
+                core.call(self.join, table, LANES)
+                core.mov(part, 1)
+            with (
+                self.xs.stage("v") as source, self.length(n) as (whole, rest),
+                core.temporary() as to,
+            ):  # fmt: skip
+                core.scaled(to, part, 4)
+                core.op("add", to, to, table)
                 core.call(self.part, source["x"], whole, rest, to)
             self.xs.advance()
-            core.op("add", to, to, 4)
-        core.op("sub", to, to, self.table)
-        core.op("shr", to, to, 2)
-        core.call(self.join, self.table, to)
-        core.free(to)
+            core.op("add", part, part, 1)
+        core.call(self.join, table, part)
+        core.free(part)
 
-    def write(self, row: Reg, first: Value, stop: Value) -> None:
-        """y of columns `first` to `stop` - 1 by the statistics in the table."""
+    def write(self, first_row: Reg, count: Value, first: Value, stop: Value) -> None:
+        """y of columns `first` to `stop` - 1 of some rows by the statistics in their tables."""
         core = self.core
         with self.pieces(first, stop) as (column, n):
-            self.load(row, column, n, l2="stream")  # nobody reads it again
             with self.gains("mte2") as slot:
                 for tensor in self.columns:
                     core.load(slot[tensor.name], tensor, column, n=n)
-            with (
-                self.xs.stage("v") as source, self.ys.stage("v") as target,
-                self.gains("v") as gains, self.length(n) as (whole, rest),
-            ):  # fmt: skip
-                core.call(self.finish, source["x"], target["y"], whole, rest, self.table,
-                          *(gains[tensor.name] for tensor in self.columns))  # fmt: skip
-            with self.ys.stage("mte3") as slot, self.element(row, column) as at:
-                core.store(self.y, at, slot["y"], n=n)
-            for ring in self.rings:
-                ring.advance()
+            with self.gains("v") as gains, self.each(first_row, count) as (row, table):
+                self.load(row, column, n, l2="stream")  # nobody reads it again
+                with (
+                    self.xs.stage("v") as source, self.ys.stage("v") as target,
+                    self.length(n) as (whole, rest),
+                ):  # fmt: skip
+                    core.call(self.finish, source["x"], target["y"], whole, rest, table,
+                              *(gains[tensor.name] for tensor in self.columns))  # fmt: skip
+                with self.ys.stage("mte3") as slot, self.element(row, column) as at:
+                    core.store(self.y, at, slot["y"], n=n)
+                self.xs.advance()
+                self.ys.advance()
+            if self.columns_ring:
+                self.columns_ring.advance()
 
     @contextmanager
     def gains(self, pipe: str) -> Iterator[Mapping[str, Reg] | Slot]:
         """The slot of the inputs [cols], if there are any."""
-        if not self.columns:
+        if self.columns_ring is None:
             yield {}
             return
-        with self.rings[-1].stage(pipe) as slot:
+        with self.columns_ring.stage(pipe) as slot:
             yield slot
 
     @contextmanager

@@ -13,6 +13,7 @@ from programs.encoding import rounded
 from programs.registry import kernels
 
 CHIPS = {name: load(f"npu-{name}") for name in ("tiny", "950pr", "950dt", "910b")}
+CHIPS["roomy"] = load("npu-tiny", {"l2.capacity": "16 MiB"})
 
 
 def run(name: str, chip: str, dtype: str, arrays: dict[str, Any]) -> tuple[Any, Result]:
