@@ -1,14 +1,16 @@
 """Plain lines, compiled: what most of a large text consists of.
 
 A plain line is blank, or has at most one label, at most one ``@CYCLE`` in digits, and an instruction
-of a form that was met before (`isa.forms`); no quotes, no directive. Its word is put together from
-its operands: an integer goes where its field says; any other text is looked up, and the first time
-its field reads it; an expression is evaluated; a name without a value may wait for the end. All of
-it comes from the table's rows, and whatever is not plain, or not right, is left to the assembler,
-which reads it from the start and says what is wrong.
+of a form that was met before (`isa.forms`); no quotes. Its word is put together from its operands:
+an integer goes where its field says; any other text is looked up, and the first time its field
+reads it; an expression is evaluated; a name without a value may wait for the end. Plain are also
+assignments and lines of integers for a tensor. All that is known of instructions comes from the
+table's rows, and whatever is not plain, or not right, is left to the assembler, which reads it from
+the start and says what is wrong.
 """
 
 cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject
 from libc.math cimport isinf, isnan
@@ -18,7 +20,9 @@ from libc.string cimport memcpy
 from isa.asm._expression cimport Scope
 from isa.asm._sections cimport Bits, Deferred, Label, Operand, Pattern, Section, insert
 
+from isa.asm.source import Fault, Piece
 from isa.asm.target import AGAIN as _AGAIN
+from isa.asm.tensors import INTEGER_BYTES
 from isa.fields import FieldError
 from isa.forms import instruction_of
 
@@ -28,6 +32,8 @@ cdef extern from "Python.h":
     str PyUnicode_Substring(object text, Py_ssize_t start, Py_ssize_t end)
 
 cdef int AGAIN = _AGAIN
+cdef dict SIZES = {f".{directive}": size for directive, size in INTEGER_BYTES.items()}
+cdef tuple EQUATES = (".equ", ".set")
 cdef int64_t LONG_GAP = 1 << 16
 
 
@@ -48,6 +54,34 @@ cdef inline bint in_name(unsigned char c) noexcept nogil:
     return begins_name(c) or is_digit(c)
 
 
+cdef bint number(const unsigned char *s, Py_ssize_t start, Py_ssize_t stop,
+                 int64_t *value) noexcept nogil:
+    """Read a decimal or hexadecimal integer without a sign; False where that is not all."""
+    cdef int64_t found = 0
+    cdef Py_ssize_t at
+    cdef unsigned char c
+    if start >= stop or stop - start > 18 or not is_digit(s[start]):
+        return False
+    if s[start] == c"0" and stop - start > 1:
+        if s[start + 1] | 32 != c"x" or stop - start < 3 or stop - start > 17:
+            return False
+        for at in range(start + 2, stop):
+            c = s[at]
+            if is_digit(c):
+                found = 16 * found + (c - 48)
+            elif 97 <= (c | 32) <= 102:
+                found = 16 * found + ((c | 32) - 87)
+            else:
+                return False
+    else:
+        for at in range(start, stop):
+            if not is_digit(s[at]):
+                return False
+            found = 10 * found + (s[at] - 48)
+    value[0] = found
+    return True
+
+
 # ---- lines ---------------------------------------------------------------------------------------
 
 
@@ -59,6 +93,7 @@ cdef class Reader:
     cdef Scope scope
     cdef dict labels
     cdef list wants, deferred
+    cdef dict idle
     cdef bint timed, forward
     # The instruction at hand.
     cdef str raw
@@ -76,6 +111,7 @@ cdef class Reader:
         self.asm = asm
         self.scope = asm.scope
         self.labels, self.wants, self.deferred = asm.labels, asm.wants, asm.deferred
+        self.idle = asm.idle
         self.set_target(asm.target)
 
     def set_target(self, target):
@@ -132,6 +168,10 @@ cdef class Reader:
                 if at == end:
                     self.label(section, name)
                     return True
+            elif s[at] == c".":
+                return self.directive(at, start, end)
+            elif mark < end and s[mark] == c"=":
+                return s[mark + 1] != c"=" and self.assign(at, start, mark + 1, end)
         if s[at] == c"@":
             if not self.timed:
                 return False
@@ -146,6 +186,80 @@ cdef class Reader:
             while is_blank(s[at]):
                 at += 1
         return self.instruction(section, at, end, cycle, name)
+
+    cdef bint assign(self, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t start,
+                     Py_ssize_t end) except -1:
+        """Give the name between two offsets the value of the expression between two others."""
+        while start < end and is_blank(self.text[start]):
+            start += 1
+        try:
+            value = self.scope.evaluate(PyUnicode_Substring(self.raw, start, end))
+            self.asm.define(Piece(PyUnicode_Substring(self.raw, at, stop), at), value)
+        except (FieldError, Fault):
+            return False
+        return True
+
+    cdef bint directive(self, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t end) except -1:
+        """``.equ`` and ``.set``, and the integers of a tensor."""
+        cdef const unsigned char *s = self.text
+        cdef Py_ssize_t start = stop
+        name = PyUnicode_Substring(self.raw, at, stop)
+        if stop < end and not is_blank(s[stop]):
+            return False
+        while start < end and is_blank(s[start]):
+            start += 1
+        size = SIZES.get(name)
+        if size is not None:
+            draft = self.asm.data_target
+            if draft is None or draft.data is None or draft.broken:
+                return False
+            return self.integers(draft.data, size, start, end)
+        if name not in EQUATES or start == end or not begins_name(s[start]):
+            return False
+        stop = start
+        while stop < end and in_name(s[stop]):
+            stop += 1
+        at = stop
+        while at < end and is_blank(s[at]):
+            at += 1
+        return at < end and s[at] == c"," and self.assign(start, stop, at + 1, end)
+
+    cdef bint integers(self, bytearray out, int size, Py_ssize_t at, Py_ssize_t end) except -1:
+        """Add comma-separated integers of `size` bytes; decimal or hexadecimal, none negative."""
+        cdef Py_ssize_t before = PyByteArray_GET_SIZE(out), start, stop, used = 0
+        cdef int64_t value = 0
+        cdef char *to
+        PyByteArray_Resize(out, before + size * ((end - at) // 2 + 1))
+        to = PyByteArray_AS_STRING(out) + before
+        while True:
+            while at < end and is_blank(self.text[at]):
+                at += 1
+            start = at
+            while at < end and self.text[at] != c",":
+                at += 1
+            stop = at
+            while stop > start and is_blank(self.text[stop - 1]):
+                stop -= 1
+            if not number(self.text, start, stop, &value) or value >> (8 * size):
+                PyByteArray_Resize(out, before)
+                return False
+            memcpy(to + used, &value, size)
+            used += size
+            if at == end:
+                break
+            at += 1
+        PyByteArray_Resize(out, before + used)
+        return True
+
+    cdef int skip(self, Section section, int64_t gap) except -1:
+        """Do nothing for so many cycles."""
+        words = self.idle.get(gap)
+        if words is None:
+            self.asm.number = self.number
+            self.asm.skip(section, gap)
+        else:
+            section.skip(words, gap, (self.file, self.number))
+        return 0
 
     cdef bint may_label(self, Section section, str name) except -1:
         if not section.name or name == ".":
@@ -172,8 +286,7 @@ cdef class Reader:
             if not 0 <= gap < LONG_GAP:
                 return False
             if gap:
-                self.asm.number = self.number
-                self.asm.skip(section, gap)
+                self.skip(section, gap)
         if name is not None:
             self.label(section, name)
         if self.expected is not None:
@@ -342,31 +455,10 @@ cdef class Reader:
 
     cdef bint integer(self, Operand operand, Py_ssize_t start, Py_ssize_t stop) except -1:
         """Add a decimal or hexadecimal integer; False where the text is none, or out of range."""
-        cdef const unsigned char *s = self.text
-        cdef bint negative = s[start] == c"-"
+        cdef bint negative = self.text[start] == c"-"
         cdef int64_t value = 0
-        cdef Py_ssize_t at
-        cdef unsigned char c
-        if negative:
-            start += 1
-        if start == stop or stop - start > 18 or not is_digit(s[start]):
+        if not number(self.text, start + negative, stop, &value):
             return False
-        if s[start] == c"0" and stop - start > 1:
-            if s[start + 1] | 32 != c"x" or stop - start < 3 or stop - start > 17:
-                return False
-            for at in range(start + 2, stop):
-                c = s[at]
-                if is_digit(c):
-                    value = 16 * value + (c - 48)
-                elif 97 <= (c | 32) <= 102:
-                    value = 16 * value + ((c | 32) - 87)
-                else:
-                    return False
-        else:
-            for at in range(start, stop):
-                if not is_digit(s[at]):
-                    return False
-                value = 10 * value + (s[at] - 48)
         return self.add_integer(operand, -value if negative else value)
 
     cdef bint add_integer(self, Operand operand, int64_t value) except -1:

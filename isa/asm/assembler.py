@@ -7,6 +7,7 @@ so one run reports all of them.
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -62,11 +63,16 @@ def assemble(
     for name, value in (defines or {}).items():
         assembler.scope.symbols[name] = value
     lines = text.removeprefix("\ufeff").split("\n")
+    collecting = gc.isenabled()
+    gc.disable()  # what is made here lives to the end: looking for garbage in it takes a third
     try:
         assembler.run(Frame(assembler.file_number(filename), 1, lines))
         return assembler.finish()
     except TooManyErrors:
         raise AssemblyError(assembler.sorted_diagnostics()) from None
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class Assembler(Reporter):

@@ -260,9 +260,7 @@ _block(
 )
 _block(
     tensors.data,
-    "byte",
-    "half",
-    "word",
+    *tensors.INTEGER_BYTES,
     form="NUMBER, ...",
     doc="1, 2 or 4 bytes each, low byte first, for the const tensor declared before.",
 )

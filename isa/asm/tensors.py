@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from isa.asm.assembler import Assembler
     from isa.asm.directives import Statement
 
+INTEGER_BYTES = {"byte": 1, "half": 2, "word": 4}  # directive -> bytes of each number
 LARGEST = 1 << 28  # bytes of data that one tensor may carry
 _FORM = "write it as '.tensor NAME, DTYPE, [D0, D1, ...], ROLE, KEY=VALUE, ...'"
 TENSOR_KEYS = {
@@ -216,7 +217,7 @@ def data(asm: Assembler, statement: Statement) -> None:
         for piece in split(statement.rest.text, statement.rest.at):
             out += element(asm, piece, draft.dtype, integers=True)
     else:
-        out += raw_bytes(asm, statement.rest, {"byte": 1, "half": 2, "word": 4}[directive])
+        out += raw_bytes(asm, statement.rest, INTEGER_BYTES[directive])
     draft.broken = whole
 
 
