@@ -9,14 +9,16 @@ import json
 import re
 from collections.abc import Iterable
 
+from isa._printer import Printer
 from isa.asm.expression import CONSTANTS
 from isa.asm.machines import TARGETS
 from isa.asm.source import NAME, quoted
 from isa.asm.target import AGAIN, Target
 from isa.fields import WORD_BYTES, Imm, ImmediateField
+from isa.forms import form, instruction_of
 from isa.lpu import LPU
 from isa.program import Layout, Producer, Program, Section, Tensor
-from isa.table import OPCODE, DecodeError, InstructionSet
+from isa.table import OPCODE, DecodeError, InstructionSet, Row
 
 _PLAIN = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]*")
 _DATA = {1: (".byte", 16), 2: (".half", 12), 4: (".word", 8)}
@@ -86,24 +88,38 @@ class _Labels:
                 self.at.setdefault(place, []).append(f".L{count}")
                 self.name[place] = f".L{count}"
                 count += 1
+        self.by_section: dict[str, dict[int, list[str]]] = {}
+        for (section, word), names in self.at.items():
+            self.by_section.setdefault(section, {})[word] = names
+
+    def of_section(self, section: str) -> dict[int, list[str]]:
+        """The names of a section's words."""
+        return self.by_section.get(section, {})
 
     def _jump_targets(self, target: Target) -> set[Producer]:
         """The words that an instruction of their section jumps to."""
         found = set()
+        printer = Printer(target.isa)
+        codes = {
+            row.code: row.by_name[name]
+            for row in target.isa.rows
+            for name in self.jumps & row.by_name.keys()
+        }
         for section in self.program.sections:
-            for word in section:
-                try:
-                    instruction = target.isa.decode(word)
-                except DecodeError:
+            words = section.words + bytes(-len(section.words) % WORD_BYTES)
+            for i, code in enumerate(words[::WORD_BYTES]):
+                f = codes.get(code)
+                if f is None or printer.parts(words, i) is None:
                     continue
-                for name in self.jumps & instruction.row.by_name.keys():
-                    if instruction[name] <= len(section):
-                        found.add((section.name, instruction[name]))
+                start = i * WORD_BYTES
+                place = f.extract(int.from_bytes(words[start : start + WORD_BYTES], "little"))
+                if place <= len(section):
+                    found.add((section.name, place))
         return found
 
     def operand(self, section: str, field: str, text: str) -> str:
-        """An operand's text; where it is a jump's target, the label there."""
-        if field not in self.jumps or not text.isdigit():
+        """A jump's target: the label there, where that has a plain name."""
+        if not text.isdigit():
             return text
         label = self.name.get((section, int(text)), text)
         return label if NAME.fullmatch(label) and label not in CONSTANTS else text
@@ -126,28 +142,33 @@ class _Labels:
 
 
 class _Words:
-    """Decodes the words of one section, one after another, remembering texts."""
+    """Prints the words of one section, one after another."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.known: dict[int, tuple[str, list[tuple[str, str]], int, int]] = {}
-        self.time = 0
-        self.last = 0
-        self.hold = 0
-        self.repeatable = False
+        self.printer = Printer(target.isa)
+        self.times: dict[str, tuple[int, int]] = {}  # of the mnemonics whose time never varies
+        self.varying: dict[int, tuple[int, int]] = {}  # of the words of the others
+        self.restart(b"")
 
-    def restart(self) -> None:
+    def restart(self, words: bytes) -> None:
         """Begin another section."""
+        self.words = words + bytes(-len(words) % WORD_BYTES)
+        self.count = len(self.words) // WORD_BYTES
         self.time = self.last = self.hold = 0
         self.repeatable = False
 
-    def text(self, word: int) -> tuple[str, list[tuple[str, str]], int]:
-        """Mnemonic, operands (field, text) and issue cycle of the next word."""
-        if word not in self.known:
-            self.known[word] = self._decode(word)
-        head, operands, hold, span = self.known[word]
+    def text(self, index: int) -> tuple[str, list[tuple[str, str]], int]:
+        """Mnemonic, operands (field, text) and issue cycle of the word; they come in order."""
+        found = self.printer.parts(self.words, index)
+        if found is None:
+            head, hold, span = self._damaged(index), 1, 0
+            operands: list[tuple[str, str]] = []
+        else:
+            head, operands, row = found
+            hold, span = self.times.get(head) or self._time(head, row, index)
         if hold == AGAIN and not self.repeatable:
-            head, operands, hold = f".insn {word:#034x}", [], 1
+            head, operands, hold = f".insn {self._word(index):#034x}", [], 1
         cycle = self.time
         if hold == AGAIN:
             cycle = self.last
@@ -161,31 +182,53 @@ class _Words:
         self.repeatable = hold >= 0
         return head, operands, cycle
 
-    def _decode(self, word: int) -> tuple[str, list[tuple[str, str]], int, int]:
+    def _word(self, index: int) -> int:
+        start = index * WORD_BYTES
+        return int.from_bytes(self.words[start : start + WORD_BYTES], "little")
+
+    def _damaged(self, index: int) -> str:
+        word = self._word(index)
         try:
             instruction = self.target.isa.decode(word)
         except DecodeError as error:
-            return f".insn {word:#034x}  # {error}", [], 1, 0
-        return *self.target.isa.texts(instruction), *self.target.timing(instruction)
+            return f".insn {word:#034x}  # {error}"
+        raise AssertionError(f"{instruction} has no text")
+
+    def _time(self, head: str, row: Row, index: int) -> tuple[int, int]:
+        """Hold and span of a word, see `Target.timing`."""
+        if row.name in self.target.varying:
+            word = self._word(index)
+            if word not in self.varying:
+                self.varying[word] = self.target.timing(instruction_of(row, word))
+            return self.varying[word]
+        self.times[head] = self.target.timing(form(self.target.isa, head).head)
+        return self.times[head]
 
 
 def _section(program: Program, section: Section, words: _Words, labels: _Labels) -> Iterable[str]:
-    words.restart()
-    expects = program.expects
-    for i, word in enumerate(section):
-        head, operands, _ = words.text(word)
-        names = labels.at.get((section.name, i), ())
+    words.restart(section.words)
+    expects, jumps, where = program.expects, labels.jumps, section.name
+    names_at = labels.of_section(where)
+    expecting = {word for name, word, _ in expects if name == where}
+    for i in range(words.count):
+        head, operands, _ = words.text(i)
+        if i in expecting:
+            parts = [text + labels.expectation((where, i, name)) for name, text in operands]
+        elif jumps:
+            parts = [
+                labels.operand(where, name, text) if name in jumps else text
+                for name, text in operands
+            ]
+        else:
+            parts = [text for _, text in operands]
+        names = names_at.get(i)
+        if names is None:
+            yield f"    {head} {', '.join(parts)}".rstrip()
+            continue
         for name in names[:-1]:
             yield f"{name}:"
-        parts = []
-        for field, text in operands:
-            key = (section.name, i, field)
-            if labels.jumps:
-                text = labels.operand(section.name, field, text)
-            parts.append(text + labels.expectation(key) if key in expects else text)
-        label = f"{names[-1]}: " if names else "    "
-        yield f"{label}{head} {', '.join(parts)}".rstrip()
-    for name in labels.at.get((section.name, len(section)), ()):
+        yield f"{names[-1]}: {head} {', '.join(parts)}".rstrip()
+    for name in names_at.get(len(section), ()):
         yield f"{name}:"
 
 
@@ -211,11 +254,10 @@ def _data(tensor: Tensor) -> tuple[list[str], list[str]]:
     """A const's data: keys for its declaration, and lines below it."""
     data = tensor.data or b""
     size = tensor.element_bytes
-    codes = [int.from_bytes(data[i : i + size], "little") for i in range(0, len(data), size)]
-    digits = 2 + 2 * size
-    texts = [f"{code:#0{digits}x}" for code in codes]
+    codes = [data[i : i + size][::-1].hex() for i in range(0, len(data), size)]
     if len(codes) > 1 and len(set(codes)) == 1:
-        return [f"fill={texts[0]}"], []
+        return [f"fill=0x{codes[0].rjust(2 * size, '0')}"], []
+    texts = [f"0x{code.rjust(2 * size, '0')}" for code in codes]
     if len(codes) <= _INLINE:
         return [f"data=[{', '.join(texts)}]"], []
     directive, width = _DATA[size]
@@ -268,12 +310,12 @@ def _listing(program: Program, target: Target, labels: _Labels) -> str:
     words = _Words(target)
     for section in program.sections:
         out += ["", f"{section.name}  ({len(section):,} words)"]
-        words.restart()
+        words.restart(section.words)
         for i, word in enumerate(section):
             out += [f"{name}:" for name in labels.at.get((section.name, i), ())]
-            head, operands, cycle = words.text(word)
+            head, operands, cycle = words.text(i)
             parts = [
-                labels.operand(section.name, field, text)
+                (labels.operand(section.name, field, text) if field in labels.jumps else text)
                 + labels.expectation((section.name, i, field))
                 for field, text in operands
             ]

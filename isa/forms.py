@@ -23,6 +23,7 @@ from isa.fields import (
     OperandField,
     Stream,
     imm_bits,
+    imm_value,
 )
 from isa.table import Instruction, InstructionSet, Row, check_alignment, stream_count
 
@@ -52,7 +53,8 @@ class Place:
         self.integers: Numbers | None = f.numbers
         self.floats = None if f.float_tag is None else (f.float_tag << f.lo, f.lo)
         if self.immediate and form.immediate is not None:
-            tag = f.insert(Imm(0))
+            self.immediate_tag = f.encode(Imm(0))
+            tag = self.immediate_tag << f.lo
             self.lo = form.immediate.lo
             if form.dtype == "fp32":
                 self.floats = (tag, self.lo)
@@ -75,6 +77,21 @@ class Place:
         if isinstance(value, Imm) and self.form.immediate is not None:
             bits |= imm_bits(value.value, self.form.dtype) << self.form.immediate.lo
         return bits
+
+    def show(self, raw: int, immediate: int) -> tuple[str, bool]:
+        """The operand's text, and whether it may be left out; `FieldError` for bits that are none.
+
+        `raw` are its bits of the word, `immediate` those that its numbers have.
+        """
+        f = self.field
+        value = f.decode(raw)
+        if isinstance(value, Imm):
+            value = Imm(imm_value(immediate, self.form.dtype))
+        if isinstance(value, Stream):
+            check_alignment(self.name, value, self.streams or self.drives)
+        text = f.print(value)
+        left_out = f.optional and value == f.default
+        return f"{f.name}={text}" if f.role == "key" else text, left_out
 
 
 class Form:
