@@ -205,7 +205,8 @@ cdef class Engine:
         raw = uops.view(np.uint8)
         m.uops = <Uop*> &raw[0]
         m.stalls = <int64_t*> calloc(m.op_count * WHYS, sizeof(int64_t))
-        if m.stalls == NULL:
+        m.tensor_of = <int32_t*> calloc(m.op_count, sizeof(int32_t))
+        if m.stalls == NULL or m.tensor_of == NULL:
             raise MemoryError
 
     def _tensors(self, tensors):
@@ -325,6 +326,7 @@ cdef class Engine:
         free(m.uses)
         free(m.scalars)
         free(m.stalls)
+        free(m.tensor_of)
         free(m.calendar.items)
         free(m.intervals)
         free(m.records)

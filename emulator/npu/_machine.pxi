@@ -54,6 +54,7 @@ cdef struct Machine:
     Step* scalars           # by row
     Use* uses
     Uop* uops               # by row; only those of SIMT functions are filled
+    int32_t* tensor_of      # by row: the tensor that a word of a SIMT function touched last
     int64_t* stalls         # [rows, WHYS] cycles that warps waited at a word of a SIMT function
     SimtSpec simt_spec
     Calendar calendar

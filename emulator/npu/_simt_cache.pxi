@@ -78,12 +78,12 @@ cdef inline void fetch_ask(Machine* m, int number) noexcept nogil:
     __builtin_prefetch(&a.simt.waiting)
     if a.kind == ASK_FILL:
         __builtin_prefetch(&a.simt.mshr.at[a.entry])
-        __builtin_prefetch(&a.simt.mshr.free_at[a.entry])
+        __builtin_prefetch(&a.simt.mshr.size)
         __builtin_prefetch(&a.simt.warp[a.warp].base)
         __builtin_prefetch(&a.simt.warp[a.warp].ready)
         __builtin_prefetch(&a.simt.score[a.warp * (QS + a.simt.registers) + QS + a.reg])
     else:
-        __builtin_prefetch(&a.simt.write.free_at[a.entry])
+        __builtin_prefetch(&a.simt.write.size)
 
 
 cdef inline int ask_after(const Calendar* c, int number) noexcept nogil:
@@ -124,7 +124,7 @@ cdef void serve_calendar(Machine* m) noexcept nogil:
                     done_ = sector_access(m, f.core, a.address, GM_ATOMIC, 4, time)
                 if a.reg >= 0:
                     answer(m, f, a.warp, a.reg, a.regs, done_)
-            f.write.free_at[a.entry] = done_
+            give_back(&f.write, a.entry, done_)
             f.last = max(f.last, done_)
         next_ = a.next
         a.next = c.spare
@@ -140,7 +140,7 @@ cdef void filled(Machine* m, Simt* f, int number, int64_t time) noexcept nogil:
     return path carries it once for each of them."""
     cdef Entry* e = &f.mshr.at[number]
     cdef int i = e.waiters, next_, first = -1
-    f.mshr.free_at[number] = time
+    give_back(&f.mshr, number, time)
     e.waiters = -1
     f.last = max(f.last, time)
     if e.line >= 0 and f.brings[e.line] == number and f.lines[e.line].fill == NEVER:
@@ -183,36 +183,34 @@ cdef void wait_for(Machine* m, Sub* s, Entry* e, const Lsu* u) noexcept nogil:
 
 cdef void all_free(Entries* e, int count) noexcept nogil:
     cdef int i
-    memset(e.free, 0, sizeof(e.free))
+    e.size, e.count, e.first = count, count, 0
     for i in range(count):
-        e.free_at[i] = NEVER
-        e.free[i >> 6] |= <uint64_t> 1 << (i & 63)
+        e.free_at[i], e.which[i] = 0, <int16_t> i
 
 
-cdef int free_entry(Entries* e, int count, int64_t* time, int64_t end) noexcept nogil:
-    """Take an entry that is free at `time`, or the first to be free before `end`; -1: none is.
+cdef void give_back(Entries* e, int number, int64_t time) noexcept nogil:
+    """An entry is free from `time` on; mostly later than those before."""
+    cdef int at = e.first + e.count, before
+    at -= e.size if at >= e.size else 0
+    while at != e.first:
+        before = (at if at else e.size) - 1
+        if e.free_at[before] <= time:
+            break
+        e.free_at[at], e.which[at] = e.free_at[before], e.which[before]
+        at = before
+    e.free_at[at], e.which[at] = time, <int16_t> number
+    e.count += 1
 
-    Time does not go back: those once found free are so until they are taken.
-    """
-    cdef int i, k, best = -1
-    cdef int64_t least = end
-    for i in range(0, count, 64):
-        if e.free[i >> 6]:
-            k = i + __builtin_ctzll(e.free[i >> 6])
-            e.free[i >> 6] &= e.free[i >> 6] - 1
-            return k
-    for i in range(count):
-        if e.free_at[i] < least:
-            best, least = i, e.free_at[i]
-    if best < 0:
+
+cdef int free_entry(Entries* e, int64_t* time, int64_t end) noexcept nogil:
+    """Take an entry that is free at `time`, or the first to be free before `end`; -1: none is."""
+    cdef int first = e.first
+    if not e.count or e.free_at[first] >= end:
         return -1
-    time[0] = max(time[0], least)
-    for i in range(count):
-        if e.free_at[i] <= time[0]:
-            e.free_at[i] = NEVER
-            e.free[i >> 6] |= <uint64_t> 1 << (i & 63)
-    e.free[best >> 6] &= ~(<uint64_t> 1 << (best & 63))
-    return best
+    time[0] = max(time[0], e.free_at[first])
+    e.count -= 1
+    e.first = first + 1 if first + 1 < e.size else 0
+    return e.which[first]
 
 
 cdef inline int first_of_set(Machine* m, const Simt* f, uint64_t line) noexcept nogil:
@@ -262,7 +260,7 @@ cdef bint take_line(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept nog
         else:
             answer(m, f, u.warp, u.reg, u.regs, max(f.lines[at].fill, time[0] + m.simt_spec.hit))
         return True
-    number = free_entry(&f.mshr, m.simt_spec.mshrs, time, end)
+    number = free_entry(&f.mshr, time, end)
     if number < 0:
         return False
     if u.cache != HINT_BYPASS:
@@ -286,7 +284,7 @@ cdef bint take_write(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept no
     cdef Lsu* u = &f.lsu
     cdef uint64_t line = u.line[u.next]
     cdef Ask* a
-    cdef int number = free_entry(&f.write, m.simt_spec.writes, time, end), at
+    cdef int number = free_entry(&f.write, time, end), at
     if number < 0:
         return False
     if u.kind == ASK_ATOMIC:    # L2 changes it, the copy is stale
@@ -333,6 +331,9 @@ cdef void begin_access(Simt* f, const Uop* o, int warp, int64_t time) noexcept n
 cdef void lines_of_row(Lsu* u, uint64_t first, int size) noexcept nogil:
     """The lines of bytes that follow one another."""
     cdef uint64_t line
+    if not first & (SECTOR - 1) and size == SECTOR:
+        u.line[0], u.bytes[0], u.count = first // SECTOR, SECTOR, 1
+        return
     for line in range(first // SECTOR, (first + size - 1) // SECTOR + 1):
         u.line[u.count] = line
         u.bytes[u.count] = <int32_t> (min((line + 1) * SECTOR, first + size)

@@ -23,7 +23,7 @@ cdef void next_word(Machine* m, Simt* f, int warp) noexcept nogil:
     if pending:
         w.state = WARP_AWAITS
         return
-    w.state = WARP_READY
+    w.state, w.next = WARP_READY, o
     w.ready, w.why, w.late = ready, why, late
     if o.takes == TAKES_NOTHING:
         f.plain |= bit
@@ -98,7 +98,7 @@ cdef inline void issue_warp(Machine* m, Sub* s, int warp, int scheduler, int64_t
     """One word of a warp: when, then what."""
     cdef Simt* f = s.simt
     cdef Warp* w = &f.warp[warp]
-    cdef const Uop* o = &f.uops[w.pc]
+    cdef const Uop* o = w.next
     cdef uint32_t mask = w.active
     m.steps += 1
     if m.steps > MOST_STEPS:
@@ -136,12 +136,10 @@ cdef inline void issue_warp(Machine* m, Sub* s, int warp, int scheduler, int64_t
     next_word(m, f, warp)
 
 
-cdef inline int pick_warp(uint64_t eligible, int32_t* turn) noexcept nogil:
-    """Round robin: the first eligible warp from `turn` on, and the turn goes to the one behind."""
-    cdef uint64_t behind = eligible & (~<uint64_t> 0 << turn[0])
-    cdef int warp = __builtin_ctzll(behind if behind else eligible)
-    turn[0] = (warp + 1) & 63
-    return warp
+cdef inline int pick_warp(uint64_t eligible, int turn) noexcept nogil:
+    """Round robin: the first eligible warp from `turn` on."""
+    cdef uint64_t behind = eligible & (~<uint64_t> 0 << turn)
+    return __builtin_ctzll(behind if behind else eligible)
 
 
 cdef inline int64_t next_chance(Machine* m, Simt* f, int64_t time) noexcept nogil:
@@ -165,55 +163,63 @@ cdef inline int64_t next_chance(Machine* m, Simt* f, int64_t time) noexcept nogi
     return soonest
 
 
-cdef void issue_several(Machine* m, Sub* s, int64_t time) noexcept nogil:
-    """Each scheduler issues one word if it can; the first choice goes round."""
-    cdef Simt* f = s.simt
-    cdef int count = m.simt_spec.schedulers, i, k, warp
-    cdef uint64_t c
-    k = <int> (time % count)
-    for i in range(count):
-        k = k + 1 if k + 1 < count else 0
-        c = f.eligible & f.mine[k]
-        if not c:
-            continue
-        if c & ~f.plain:
-            if f.busy_until[TAKES_MEMORY] > time:
-                c &= f.plain | ~f.next_takes[TAKES_MEMORY]
-            if f.busy_until[TAKES_UB] > time:
-                c &= f.plain | ~f.next_takes[TAKES_UB]
+cdef uint64_t with_free_unit(Machine* m, const Simt* f, uint64_t warps, int64_t time) noexcept nogil:
+    """Those of the warps whose next word finds what it occupies free."""
+    cdef uint64_t busy = 0
+    cdef int k
+    if f.busy_until[TAKES_MEMORY] > time:
+        busy = f.next_takes[TAKES_MEMORY]
+    if f.busy_until[TAKES_UB] > time:
+        busy |= f.next_takes[TAKES_UB]
+    if warps & f.next_takes[TAKES_SPECIAL]:
+        for k in range(m.simt_spec.schedulers):
             if f.special_until[k] > time:
-                c &= f.plain | ~f.next_takes[TAKES_SPECIAL]
-        if c:
-            warp = pick_warp(c, &f.turn[k])
-            f.eligible &= ~(<uint64_t> 1 << warp)
-            issue_warp(m, s, warp, k, time)
-            if m.stop:
-                return
+                busy |= f.next_takes[TAKES_SPECIAL] & f.mine[k]
+    return warps & (f.plain | ~busy)
+
+
+cdef inline int first_scheduler(Machine* m, const Simt* f, uint64_t warps, int64_t time) noexcept nogil:
+    """The scheduler that issues first among those that have one of the warps: the first choice
+    goes round."""
+    cdef int count = m.simt_spec.schedulers, k
+    k = <int> (time & (count - 1)) if not count & (count - 1) else <int> (time % count)
+    while True:
+        k = k + 1 if k + 1 < count else 0
+        if warps & f.mine[k]:
+            return k
 
 
 cdef void issue_window(Machine* m, Sub* s, int64_t start) noexcept nogil:
-    """Issue from cycle `start` to the window's end. Mostly there is one warp that can issue."""
+    """Issue from cycle `start` to the window's end. Each scheduler issues one word in a cycle, if
+    it can; mostly there is only one warp that can issue."""
     cdef Simt* f = s.simt
-    cdef int64_t time = next_chance(m, f, start), free_at
-    cdef int at, warp, k, takes
-    cdef uint64_t c
-    while time < f.end and not m.stop:
+    cdef int64_t time = next_chance(m, f, start)
+    cdef int at, warp, k
+    cdef uint64_t can
+    while time < f.end:
         f.time = m.now = time
         at = <int> (time & (RING - 1))
         if f.wake[at]:
             f.wakes[at >> 6] &= ~(<uint64_t> 1 << (at & 63))
             f.eligible |= f.wake[at]
             f.wake[at] = 0
-        c = f.eligible
-        if c & (c - 1):
-            issue_several(m, s, time)
-        elif c:
-            warp = __builtin_ctzll(c)
-            k = m.simt_spec.scheduler[warp]
-            takes = f.uops[f.warp[warp].pc].takes
-            free_at = f.special_until[k] if takes == TAKES_SPECIAL else f.busy_until[takes]
-            if free_at <= time:
-                f.turn[k] = (warp + 1) & 63
-                f.eligible = 0
-                issue_warp(m, s, warp, k, time)
+        can = f.eligible
+        if can & ~f.plain:
+            can = with_free_unit(m, f, can, time)
+        while can:
+            if can & (can - 1):
+                k = first_scheduler(m, f, can, time)
+                warp = pick_warp(can & f.mine[k], f.turn[k])
+                can &= ~f.mine[k]
+            else:
+                warp = __builtin_ctzll(can)
+                k = m.simt_spec.scheduler[warp]
+                can = 0
+            f.turn[k] = (warp + 1) & 63
+            f.eligible &= ~(<uint64_t> 1 << warp)
+            issue_warp(m, s, warp, k, time)
+            if m.stop:
+                return
+            if can & ~f.plain:
+                can = with_free_unit(m, f, can, time)
         time = next_chance(m, f, time + 1)

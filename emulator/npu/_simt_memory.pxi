@@ -230,6 +230,17 @@ cdef void ub_values(Machine* m, Sub* s, int warp, const Uop* o, uint32_t mask,
 
 # ---- global memory -------------------------------------------------------------------------------
 
+cdef inline Tensor* tensor_at(Machine* m, const Uop* o, uint64_t address) noexcept nogil:
+    """`global_tensor` for a word, which mostly goes where it went before."""
+    cdef Tensor* t = &m.tensors[m.tensor_of[o.row]]
+    if address - t.base < <uint64_t> t.size:
+        return t
+    t = global_tensor(m, address)
+    if t != NULL:
+        m.tensor_of[o.row] = <int32_t> (t - m.tensors)
+    return t
+
+
 cdef void fetch_access(Machine* m, Simt* f, int warp, const Uop* o) noexcept nogil:
     """Have the host's caches bring what a warp's next access will touch, as lane 0 has it: other
     warps issue first, so it comes in time."""
@@ -243,7 +254,7 @@ cdef void fetch_access(Machine* m, Simt* f, int warp, const Uop* o) noexcept nog
         __builtin_prefetch(&f.tags[first])
         for off in range(m.simt_spec.ways * <int64_t> sizeof(Line) // HOST_LINE):
             __builtin_prefetch(<const char*> &f.lines[first] + off * HOST_LINE)
-    t = global_tensor(m, at) if m.values else NULL
+    t = tensor_at(m, o, at) if m.values else NULL
     if t == NULL:
         return
     off = <int64_t> (at - t.base)
@@ -260,7 +271,7 @@ cdef void fetch_access(Machine* m, Simt* f, int warp, const Uop* o) noexcept nog
 
 cdef Tensor* lane_tensor(Machine* m, Sub* s, int warp, const Uop* o, int lane, uint64_t at) noexcept nogil:
     """The tensor that a lane's bytes lie in; NULL after a fault."""
-    cdef Tensor* t = global_tensor(m, at)
+    cdef Tensor* t = tensor_at(m, o, at)
     if t == NULL or at + <uint64_t> o.size > t.base + <uint64_t> t.size:
         thread_fault(m, s, FAULT_BOUNDS, o.row, warp * LANES + lane, <int64_t> at, o.size, 0)
         return NULL
@@ -275,7 +286,7 @@ cdef bint global_row_of_lanes(
     """All lanes' 4-byte elements one after another in one tensor, moved at once; False: they are
     not, or there is something to say about them."""
     cdef Simt* f = s.simt
-    cdef Tensor* t = global_tensor(m, first)
+    cdef Tensor* t = tensor_at(m, o, first)
     cdef int64_t off, size = LANES * o.size, granule
     cdef uint32_t[LANES] room
     cdef bint load = o.code == OP_TLD

@@ -17,7 +17,6 @@ cdef enum:
     WAKE_WORDS = 4      # of 64 cycles, a ring's
     RING = 256          # cycles that a sub-core runs ahead of the machine, at most
     ENTRIES = 512       # MSHRs, or writes on the way, at most
-    ENTRY_WORDS = 8     # of 64 bits, one each
     SOURCES = 12
     RETURNS = 4096      # places of the return path that can be booked ahead
 
@@ -93,6 +92,7 @@ cdef struct Warp:
     int32_t late
     int32_t base_why
     int32_t depth
+    const Uop* next             # its next word, where it is known when it can issue
     uint64_t[2] regular         # registers, a bit each, that are `even`
     uint32_t[QS] q
 
@@ -121,8 +121,11 @@ cdef struct Entry:              # an MSHR
     int32_t line                # of the cache, -1: none keeps it
 
 cdef struct Entries:            # MSHRs, or places of the write buffer
-    uint64_t[ENTRY_WORDS] free  # those found free, a bit each
-    int64_t[ENTRIES] free_at    # of the others; NEVER: not known yet
+    int32_t size
+    int32_t count               # those of which it is known when they are free: a ring,
+    int32_t first               # the first to be free first
+    int64_t[ENTRIES] free_at
+    int16_t[ENTRIES] which
     Entry[ENTRIES] at           # of MSHRs
 
 cdef struct Lsu:                # the memory unit's current access: its lines, in order
