@@ -58,6 +58,7 @@ cdef struct Machine:
     int64_t* stalls         # [rows, WHYS] cycles that warps waited at a word of a SIMT function
     SimtSpec simt_spec
     Calendar calendar
+    Simt* latest            # the sub-core that had a window last
     Interval* intervals
     int64_t interval_count
     int64_t interval_capacity

@@ -222,6 +222,14 @@ cdef inline void fetch_warp(const Simt* f, int warp) noexcept nogil:
     __builtin_prefetch(f.file + warp * f.registers)
 
 
+cdef inline void fetch_warps(const Simt* f) noexcept nogil:
+    """Have the host's caches bring what the next sub-core's window will begin with."""
+    cdef const char* at = <const char*> f.warp
+    cdef int i
+    for i in range(0, f.warps * <int> sizeof(Warp), 64):
+        __builtin_prefetch(at + i)
+
+
 cdef inline void fetch_register(const Simt* f, int warp, int reg) noexcept nogil:
     cdef const char* at
     if not is_regular(&f.warp[warp], reg):
@@ -252,6 +260,11 @@ cdef void simt_window(Machine* m, Sub* s, Pipe* p) noexcept nogil:
     if not f.left and not f.waiting and f.lsu.next == f.lsu.count and m.now >= f.last:
         simt_end(m, s, p)
         return
+    if m.latest != NULL:
+        m.latest.after = f
+    m.latest = f
+    if f.after != NULL:
+        fetch_warps(f.after)
     if m.values:
         bring_up_all(m)     # threads see values as they go
     f.end = start + m.ahead

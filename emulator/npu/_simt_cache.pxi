@@ -77,8 +77,10 @@ cdef inline void fetch_ask(Machine* m, int number) noexcept nogil:
     cdef const Ask* a = &m.calendar.items[number]
     __builtin_prefetch(&a.simt.waiting)
     if a.kind == ASK_FILL:
-        __builtin_prefetch(&a.simt.mshr.at[a.entry])
+        __builtin_prefetch(&a.simt.mshr.waiters[a.entry])
         __builtin_prefetch(&a.simt.mshr.size)
+        __builtin_prefetch(&a.simt.lines[max(a.line, 0)])
+        __builtin_prefetch(&a.simt.brings[max(a.line, 0)])
         __builtin_prefetch(&a.simt.warp[a.warp].base)
         __builtin_prefetch(&a.simt.warp[a.warp].ready)
         __builtin_prefetch(&a.simt.score[a.warp * (QS + a.simt.registers) + QS + a.reg])
@@ -114,7 +116,7 @@ cdef void serve_calendar(Machine* m) noexcept nogil:
         f.waiting -= 1
         if a.kind == ASK_FILL:
             done_ = sector_access(m, f.core, a.address, GM_READ, SECTOR, time)
-            filled(m, f, a.entry, way_back(m, f, done_))
+            filled(m, f, a, way_back(m, f, done_))
         else:
             done_ = time
             if a.kind == ASK_WRITE:
@@ -135,24 +137,22 @@ cdef void serve_calendar(Machine* m) noexcept nogil:
         c.first += 1
 
 
-cdef void filled(Machine* m, Simt* f, int number, int64_t time) noexcept nogil:
+cdef void filled(Machine* m, Simt* f, const Ask* a, int64_t time) noexcept nogil:
     """A line comes at `time`: whoever waits for it learns that, the first to have asked first. The
     return path carries it once for each of them."""
-    cdef Entry* e = &f.mshr.at[number]
-    cdef int i = e.waiters, next_, first = -1
-    give_back(&f.mshr, number, time)
-    e.waiters = -1
+    cdef int i = f.mshr.waiters[a.entry], next_, first = -1
+    give_back(&f.mshr, a.entry, time)
     f.last = max(f.last, time)
-    if e.line >= 0 and f.brings[e.line] == number and f.lines[e.line].fill == NEVER:
-        f.lines[e.line].fill = time
+    if a.line >= 0 and f.brings[a.line] == a.entry and f.lines[a.line].fill == NEVER:
+        f.lines[a.line].fill = time
+    answer(m, f, a.warp, a.reg, a.regs, time)
     while i >= 0:       # the list begins with the last to have asked
         next_ = f.waiters[i].next
         f.waiters[i].next = first
         first, i = i, next_
     i = first
     while i >= 0:
-        if i != first:
-            time = way_back(m, f, time)
+        time = way_back(m, f, time)
         answer(m, f, f.waiters[i].warp, f.waiters[i].reg, f.waiters[i].regs, time)
         next_ = f.waiters[i].next
         f.waiters[i].next = f.spare_waiter
@@ -160,7 +160,7 @@ cdef void filled(Machine* m, Simt* f, int number, int64_t time) noexcept nogil:
         i = next_
 
 
-cdef void wait_for(Machine* m, Sub* s, Entry* e, const Lsu* u) noexcept nogil:
+cdef void wait_for(Machine* m, Sub* s, int32_t* waiters, const Lsu* u) noexcept nogil:
     """The memory unit's access is one more that an MSHR will answer."""
     cdef Simt* f = s.simt
     cdef Waiter* grown
@@ -177,8 +177,8 @@ cdef void wait_for(Machine* m, Sub* s, Entry* e, const Lsu* u) noexcept nogil:
     i = f.spare_waiter
     f.spare_waiter = f.waiters[i].next
     f.waiters[i].warp, f.waiters[i].reg, f.waiters[i].regs = u.warp, u.reg, u.regs
-    f.waiters[i].next = e.waiters
-    e.waiters = i
+    f.waiters[i].next = waiters[0]
+    waiters[0] = i
 
 
 cdef void all_free(Entries* e, int count) noexcept nogil:
@@ -256,7 +256,7 @@ cdef bint take_line(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept nog
         f.uses += 1
         f.lines[at].used = f.uses
         if f.lines[at].fill == NEVER:
-            wait_for(m, s, &f.mshr.at[f.brings[at]], u)
+            wait_for(m, s, &f.mshr.waiters[f.brings[at]], u)
         else:
             answer(m, f, u.warp, u.reg, u.regs, max(f.lines[at].fill, time[0] + m.simt_spec.hit))
         return True
@@ -270,11 +270,10 @@ cdef bint take_line(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept nog
             f.tags[at], f.brings[at] = line + 1, <int16_t> number
             f.lines[at].fill = NEVER
             f.lines[at].used = 0 if u.cache == HINT_STREAM else f.uses
-    f.mshr.at[number].waiters, f.mshr.at[number].line = -1, at
-    wait_for(m, s, &f.mshr.at[number], u)
+    f.mshr.waiters[number] = -1
     a = ask(m, s, time[0], ASK_FILL, number)
     if a != NULL:
-        a.address = line * SECTOR
+        a.address, a.line = line * SECTOR, <int16_t> at
     return True
 
 

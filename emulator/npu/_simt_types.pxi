@@ -116,17 +116,13 @@ cdef struct Waiter:             # a load that waits for a line
     int32_t reg
     int32_t regs
 
-cdef struct Entry:              # an MSHR
-    int32_t waiters             # first of a list, -1
-    int32_t line                # of the cache, -1: none keeps it
-
 cdef struct Entries:            # MSHRs, or places of the write buffer
     int32_t size
     int32_t count               # those of which it is known when they are free: a ring,
     int32_t first               # the first to be free first
     int64_t[ENTRIES] free_at
     int16_t[ENTRIES] which
-    Entry[ENTRIES] at           # of MSHRs
+    int32_t[ENTRIES] waiters    # of an MSHR, beside the load that it was taken for: a list, -1
 
 cdef struct Lsu:                # the memory unit's current access: its lines, in order
     int32_t count
@@ -145,6 +141,7 @@ cdef struct Ask:                # a request on its way to the memory system
     Simt* simt
     int32_t next
     int16_t entry
+    int16_t line                # of the D-cache, that a fill is for; -1: none keeps it
     int16_t reg
     uint8_t kind
     uint8_t size                # bytes written, or operations of an atomic
@@ -172,6 +169,7 @@ cdef struct Stamps:             # of the accesses to 128 bytes of a tensor, see 
 
 cdef struct Simt:               # a vector sub-core in SIMT mode
     int32_t core
+    Simt* after                 # the sub-core whose window came next, when it was last so
     int32_t threads
     int32_t warps
     int32_t left                # warps that are not done
