@@ -24,8 +24,8 @@ from emulator.numerics._core cimport (
 )
 
 from emulator.npu.memory._system cimport (
-    Answer, GM_ATOMIC, GM_READ, GM_WRITE, Memory, Request, memory_free, memory_new, memory_warm,
-    serve, serve_sector,
+    Answer, GM_ATOMIC, GM_READ, GM_WRITE, Memory, Request, expect_sector, memory_free, memory_new,
+    memory_warm, serve, serve_sector,
 )
 
 from threading import Thread
@@ -131,6 +131,7 @@ cdef class Engine:
         c.mshrs, c.writes, c.ways = numbers["mshrs"], numbers["writes"], numbers["ways"]
         c.depth, c.ub_lanes, c.hit = numbers["stack"], numbers["ub_lanes"], numbers["hit"]
         c.launch, c.barrier, c.fill = numbers["launch"], numbers["barrier"], numbers["fill"]
+        c.fills = 1 / c.fill
         c.dcache_least, c.dcache_most = numbers["dcache"]
         for i in range(WARPS):
             c.scheduler[i] = i % c.schedulers

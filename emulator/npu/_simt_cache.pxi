@@ -50,8 +50,11 @@ cdef Ask* ask(Machine* m, Sub* s, int64_t time, int kind, int entry) noexcept no
 
 cdef int64_t way_back(Machine* m, Simt* f, int64_t time) noexcept nogil:
     """When a line that L2 gives at `time` is through the return path, one after another."""
-    cdef double span = m.simt_spec.fill, there
-    cdef int64_t place = <int64_t> (time / span)
+    cdef double span = m.simt_spec.fill, there = time * m.simt_spec.fills
+    cdef int64_t place = <int64_t> there
+    there -= place
+    if there < 1e-3 or there > 0.999:       # where the product may fall on the quotient's other side
+        place = <int64_t> (time / span)
     while f.returned[place & (RETURNS - 1)] == <uint32_t> (place // RETURNS) + 1:
         place += 1
     f.returned[place & (RETURNS - 1)] = <uint32_t> (place // RETURNS) + 1
@@ -75,6 +78,7 @@ cdef void answer(
 cdef inline void fetch_ask(Machine* m, int number) noexcept nogil:
     """Have the host's caches bring what serving a request will touch."""
     cdef const Ask* a = &m.calendar.items[number]
+    expect_sector(m.memory, a.address)
     __builtin_prefetch(&a.simt.waiting)
     if a.kind == ASK_FILL:
         __builtin_prefetch(&a.simt.mshr.waiters[a.entry])

@@ -25,13 +25,8 @@ cdef void next_word(Machine* m, Simt* f, int warp) noexcept nogil:
         return
     w.state, w.next = WARP_READY, o
     w.ready, w.why, w.late = ready, why, late
-    if o.takes == TAKES_NOTHING:
-        f.plain |= bit
-    else:
-        f.plain &= ~bit
-        for i in range(1, TAKES):
-            f.next_takes[i] &= ~bit
-        f.next_takes[o.takes] |= bit
+    for i in range(TAKES):
+        f.next_takes[i] = (f.next_takes[i] & ~bit) | <uint64_t> (o.takes == i) << warp
     if ready >= f.end:
         f.parked |= bit
         return
@@ -149,7 +144,7 @@ cdef inline int64_t next_chance(Machine* m, Simt* f, int64_t time) noexcept nogi
     cdef uint64_t c = f.eligible
     if not c:
         return next_wake(f, time)
-    if c & f.plain:
+    if c & f.next_takes[TAKES_NOTHING]:
         return time
     soonest = next_wake(f, time)
     if c & f.next_takes[TAKES_MEMORY]:
@@ -175,7 +170,7 @@ cdef uint64_t with_free_unit(Machine* m, const Simt* f, uint64_t warps, int64_t 
         for k in range(m.simt_spec.schedulers):
             if f.special_until[k] > time:
                 busy |= f.next_takes[TAKES_SPECIAL] & f.mine[k]
-    return warps & (f.plain | ~busy)
+    return warps & ~busy
 
 
 cdef inline int first_scheduler(Machine* m, const Simt* f, uint64_t warps, int64_t time) noexcept nogil:
@@ -204,7 +199,7 @@ cdef void issue_window(Machine* m, Sub* s, int64_t start) noexcept nogil:
             f.eligible |= f.wake[at]
             f.wake[at] = 0
         can = f.eligible
-        if can & ~f.plain:
+        if can & ~f.next_takes[TAKES_NOTHING]:
             can = with_free_unit(m, f, can, time)
         while can:
             if can & (can - 1):
@@ -220,6 +215,6 @@ cdef void issue_window(Machine* m, Sub* s, int64_t start) noexcept nogil:
             issue_warp(m, s, warp, k, time)
             if m.stop:
                 return
-            if can & ~f.plain:
+            if can & ~f.next_takes[TAKES_NOTHING]:
                 can = with_free_unit(m, f, can, time)
         time = next_chance(m, f, time + 1)

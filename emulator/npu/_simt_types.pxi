@@ -191,8 +191,7 @@ cdef struct Simt:               # a vector sub-core in SIMT mode
     uint32_t* r                 # [warps, registers, lanes], for those that need it
     Score* score                # [warps, QS + registers]
     uint64_t eligible           # warps: a bit each, here and below
-    uint64_t plain              # those whose next word occupies nothing beside its slot
-    uint64_t[TAKES] next_takes  # of the others, by what it occupies
+    uint64_t[TAKES] next_takes  # by what their next word occupies
     uint64_t[SCHEDULERS] mine   # of a scheduler
     int64_t[SCHEDULERS] issued
     int32_t[SCHEDULERS] turn
@@ -237,6 +236,7 @@ cdef struct SimtSpec:           # numbers of the chip file
     int64_t dcache_least
     int64_t dcache_most
     double fill                 # cycles of the return path per line
+    double fills                # about 1 / fill
     int32_t sizes               # of launches, ascending, and their registers per thread
     int32_t[8] size_threads
     int32_t[8] size_registers

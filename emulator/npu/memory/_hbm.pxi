@@ -20,10 +20,16 @@ cdef inline double working(const Timing* t, double time) noexcept nogil:
     return whole * open_ + min(time - whole * t.refi, open_)
 
 
-cdef inline double elapsed(const Timing* t, double time) noexcept nogil:
+cdef inline double elapsed(Timing* t, double time) noexcept nogil:
     """Time with refreshes, of a time without them."""
-    cdef double open_ = t.refi - t.rfc
-    return time + whole_part(time / open_) * t.rfc
+    cdef double open_ = t.refi - t.rfc, whole
+    if t.open_from <= time < t.open_until:
+        return time + t.refreshed
+    # Remember how many there were, for times that no rounding of the quotient moves elsewhere.
+    whole = whole_part(time / open_)
+    t.open_from, t.open_until = whole * open_ * (1 + 1e-9), (whole + 1) * open_ * (1 - 1e-9)
+    t.refreshed = whole * t.rfc
+    return time + t.refreshed
 
 
 cdef inline Spot locate(const Map* p, uint64_t address) noexcept nogil:

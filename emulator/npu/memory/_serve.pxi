@@ -11,15 +11,16 @@ cdef inline double at_channels(Memory* m, double time) noexcept nogil:
 cdef double fetch(Memory* m, int64_t line, int missing, bint keep, double ready) noexcept nogil:
     """The missing sectors of a line from HBM; the later of `ready` and when they are there."""
     cdef int64_t address = line << m.line_bits
-    cdef int per = m.chunk // SECTOR, part
+    cdef int per = m.chunk // SECTOR, part, empty
     cdef double end = 0
     while missing:
+        empty = __builtin_ctz(missing) // per
+        address += empty * m.chunk
+        missing >>= empty * per
         part = missing & ((1 << per) - 1)
-        if part:
-            end = max(end, read_piece(m, <uint64_t> address, ones(part) * BURSTS, m.now))
-            m.hbm_read += ones(part) * SECTOR
-        missing >>= per
-        address += m.chunk
+        end = max(end, read_piece(m, <uint64_t> address, ones(part) * BURSTS, m.now))
+        m.hbm_read += ones(part) * SECTOR
+        missing &= ~part
     end = elapsed(&m.t, end) + (m.latency + m.t.latency) / 2
     if keep:
         filling(m, line, end)

@@ -11,6 +11,10 @@ cdef enum:
 cdef enum:                  # what a SIMT function asks of a sector
     GM_READ, GM_WRITE, GM_ATOMIC
 
+cdef extern from *:
+    void __builtin_prefetch(const void* address) noexcept nogil
+    int __builtin_ctz(unsigned int) noexcept nogil
+
 cdef struct Timing:         # of HBM, in cycles
     double burst
     double cl
@@ -32,6 +36,9 @@ cdef struct Timing:         # of HBM, in cycles
     double refi
     double rfc
     double latency
+    double open_from        # between these times without refreshes, of which two follow each other,
+    double open_until       # so many cycles of refreshes have gone by
+    double refreshed
 
 cdef struct Map:            # where a byte lies
     int64_t channels
@@ -151,3 +158,11 @@ cdef void memory_warm(Memory* m, uint64_t address, int64_t size) noexcept nogil
 cdef Answer serve(Memory* m, Request* r, double time, double most) noexcept nogil
 cdef double serve_sector(
     Memory* m, int core, uint64_t address, int kind, int size, double time) noexcept nogil
+
+
+cdef inline void expect_sector(const Memory* m, uint64_t address) noexcept nogil:
+    """Have the host's caches bring what `serve_sector` will look at."""
+    cdef int64_t line = <int64_t> (address >> m.line_bits)
+    if line < m.lines:
+        __builtin_prefetch(&m.stamps[line])
+        __builtin_prefetch(&m.fills[line & (PENDING - 1)])
