@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emulator.lpu.chip import LpuChip
 from programs.lpu.schedule._table import Demand
@@ -38,6 +39,7 @@ class Pattern:
         self.span = max(_span(op) for op in self.ops)
         self.reads: dict[Times, list[Op]] = {}  # what it reads and writes, block by block
         self.writes: dict[Times, list[Op]] = {}
+        self._bursts: dict[Op, list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = {}
         self._extents: dict[Times, tuple[int, ...]] = {}
         for op in self.ops:
             if op.block is not None:
@@ -62,6 +64,16 @@ class Pattern:
                 self._extents[times] = _extent(ops)
             for vector in self._extents[times]:
                 block.address(vector + vectors)
+
+    def touched(
+        self, ops: Sequence[Op], move: int
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """(vectors, cycles after the fragment's first) of every burst, `move` vectors further."""
+        for op in ops:
+            if op not in self._bursts:
+                self._bursts[op] = list(_touched(op))
+            for where, when in self._bursts[op]:
+                yield where + move if move else where, when
 
     def claims(self, chosen: Sequence[int]) -> Iterator[tuple[int, int, int]]:
         """(resource, first cycle, cycles) of every claim, with these options."""
@@ -180,6 +192,16 @@ def _claim(resource: int, offset: int, mask: int) -> Claim:
 def _span(op: Op) -> int:
     assert op.time is not None
     return op.time + max(b.rel + b.length for b in op.bursts) + op.hold
+
+
+def _touched(op: Op) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    assert op.time is not None
+    for burst, (first, step, step2, _) in zip(op.bursts, op.indices, strict=True):
+        i, j = np.arange(burst.n), np.arange(burst.n2)[:, None]
+        yield (
+            (first + i * step + j * step2).ravel(),
+            (op.time + burst.rel + i * burst.d + j * burst.d2).ravel(),
+        )
 
 
 def _extent(ops: Sequence[Op]) -> tuple[int, ...]:

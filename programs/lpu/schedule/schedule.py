@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from emulator.lpu.chip import LpuChip
 from isa.program import Program, Tensor
@@ -175,7 +172,7 @@ class Schedule:
             if known is None:
                 continue
             assert op.time is not None
-            for where, when in _touched([op], move):
+            for where, when in pattern.touched([op], move):
                 need = int((known[where] - when).max())
                 if need > least:
                     what = "written" if op.name == "read" else "read by an earlier fragment"
@@ -185,11 +182,11 @@ class Schedule:
     def _remember(self, fragment: Fragment, pattern: Pattern, start: int) -> None:
         for block, ops in pattern.reads.items():
             times, move = fragment.moved(block)
-            times.read(partial(_touched, ops, move), start)
+            times.read(partial(pattern.touched, ops, move), start)
         for block, ops in pattern.writes.items():
             times, move = fragment.moved(block)
             # All of a block's writes have one latency.
-            times.write(partial(_touched, ops, move), start + ops[0].latency + 1)
+            times.write(partial(pattern.touched, ops, move), start + ops[0].latency + 1)
 
     # ---- the program -------------------------------------------------------------------------
 
@@ -213,15 +210,3 @@ class Schedule:
     def explain(self, width: int = 72, limit: int = 40) -> str:
         """A Gantt-like text: units over time, then fragments with what blocked each."""
         return gantt(self, width, limit)
-
-
-def _touched(ops: Sequence[Op], move: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """(vectors of the block, cycles after the fragment's first) of every burst."""
-    for op in ops:
-        assert op.time is not None
-        for burst, (first, step, step2, _) in zip(op.bursts, op.indices, strict=True):
-            i, j = np.arange(burst.n), np.arange(burst.n2)[:, None]
-            yield (
-                (move + first + i * step + j * step2).ravel(),
-                (op.time + burst.rel + i * burst.d + j * burst.d2).ravel(),
-            )
