@@ -62,8 +62,13 @@ cdef inline int blamed(const Pipe* p, int64_t reason) noexcept nogil:
 cdef void charge_closed(Pipe* p, int64_t until, const Pipe* cause) noexcept nogil:
     """The part of `charge` that lies before the cause's open segment."""
     cdef int64_t i = cause.logged - SEGMENTS + 1 if cause.logged >= SEGMENTS else 0
-    cdef int64_t end = cause.logged, middle
-    while i < end:      # the first that ends later than the account
+    cdef int64_t end = cause.logged, step = 4, middle
+    # The first that ends later than the account: mostly one of the last.
+    while end - step > i and segment_end(cause, end - step) > p.accounted:
+        end -= step
+        step += step
+    i = max(i, end - step)
+    while i < end:
         middle = (i + end) >> 1
         if segment_end(cause, middle) > p.accounted:
             end = middle

@@ -250,7 +250,7 @@ cdef class Engine:
         cdef Machine* m = &self.m
         cdef Sub* s
         cdef Pipe* p
-        cdef int i, j, core, number
+        cdef int i, j, k, core, number
         cdef int[PIPES] names = [R_SCALAR, R_MTE1, R_MTE2, R_MTE3, R_CUBE, R_FIX, R_VECTOR]
         cdef int[PIPES] cube_slots = [0, 1, 2, -1, 3, 4, -1]
         cdef int[PIPES] vector_slots = [0, -1, 1, 2, -1, -1, 3]
@@ -274,10 +274,15 @@ cdef class Engine:
                 if p.slot < 0 or (s.vector and vector_slots[j] < 0):
                     p.slot = SLOTS - 1
                 p.ring = <Pending*> calloc(p.capacity, sizeof(Pending))
+                p.operands = <int64_t*> calloc(p.capacity * CAPTURED, sizeof(int64_t))
+                p.clocks = <Clock*> calloc(p.capacity, sizeof(Clock))
                 p.log = <int64_t*> calloc(SEGMENTS, sizeof(int64_t))
                 p.signals = <Signal*> calloc(SIGNALS, sizeof(Signal))
-                if p.ring == NULL or p.log == NULL or p.signals == NULL:
+                if (p.ring == NULL or p.operands == NULL or p.clocks == NULL or p.log == NULL
+                        or p.signals == NULL):
                     raise MemoryError
+                for k in range(p.capacity):
+                    p.ring[k].x = p.operands + k * CAPTURED
             for j in range(SPACES):
                 self._space(s, j)
 
@@ -306,6 +311,8 @@ cdef class Engine:
             for i in range(m.sub_count):
                 for j in range(PIPES):
                     free(m.subs[i].pipes[j].ring)
+                    free(m.subs[i].pipes[j].operands)
+                    free(m.subs[i].pipes[j].clocks)
                     free(m.subs[i].pipes[j].log)
                     free(m.subs[i].pipes[j].signals)
                 for j in range(SPACES):

@@ -26,9 +26,10 @@ cdef void wake_scalar(Machine* m, Sub* s, const Pipe* cause, int64_t charged) no
 
 # ---- dispatch ------------------------------------------------------------------------------------
 
-cdef void capture(Sub* s, const Op* o, int64_t* x) noexcept nogil:
+cdef void capture(Sub* s, const Op* o, Pending* q) noexcept nogil:
     """The operands of a pipe's instruction, as they are now."""
     cdef int i
+    cdef int64_t* x = q.x
     cdef int64_t* r = s.x
     if o.code == OP_LOAD or o.code == OP_STORE:
         x[0], x[1], x[2], x[3] = r[o.dst], r[o.src], r[o.n], r[o.rows]
@@ -52,7 +53,7 @@ cdef void capture(Sub* s, const Op* o, int64_t* x) noexcept nogil:
             x[i] = r[(o.first + i) & 31]
         x[CAPTURED - 1] = value_of(r, o.threads, o.threads_kind)
     else:
-        x[0] = value_of(r, o.id, o.id_kind)
+        q.id = value_of(r, o.id, o.id_kind)
 
 
 cdef bint id_fits(Machine* m, Sub* s, int op, const Op* o, int64_t id) noexcept nogil:
@@ -105,7 +106,7 @@ cdef void settle(Machine* m, Sub* s) noexcept nogil:
 
 cdef bint control(Machine* m, Sub* s, Pipe* p, const Op* o, Pending* q) noexcept nogil:
     """Flags and barriers at the head of a pipe; False: it has to wait."""
-    cdef int me = <int> (p - s.pipes), id = <int> q.x[0]
+    cdef int me = <int> (p - s.pipes), id = <int> q.id
     if o.code == OP_WAIT_FLAG:
         if s.flag[o.src][me][id] != F_HIGH:
             p.state, p.from_pipe, p.flag_id = P_FLAG, o.src, id
@@ -207,7 +208,7 @@ cdef void pump(Machine* m, Sub* s, Pipe* p) noexcept nogil:
         if p.accounted < q.at:
             charge(p, q.at, scalar)
         if q.news:
-            join(&p.clock, &q.clock)
+            join(&p.clock, &p.clocks[p.head])
         p.state = P_FREE
         if OP_SET_FLAG <= o.code <= OP_XWAIT:
             if not control(m, s, p, o, q):
@@ -252,14 +253,16 @@ cdef bint dispatch(Machine* m, Sub* s, int op, int64_t t) noexcept nogil:
         s.state, s.wait_pipe, s.blocked = S_QUEUE, o.pipe, m.now
         return False
     place = p.head + p.count
-    q = &p.ring[place if place < p.capacity else place - p.capacity]
-    capture(s, o, q.x)
+    if place >= p.capacity:
+        place -= p.capacity
+    q = &p.ring[place]
+    capture(s, o, q)
     if OP_SET_FLAG <= o.code <= OP_XWAIT and o.code != OP_BARRIER:
-        if not id_fits(m, s, op, o, q.x[0]):
+        if not id_fits(m, s, op, o, q.id):
             return False
     q.op, q.at, q.news = op, t, p.told != s.learned
     if q.news:
-        q.clock = s.pipes[PIPE_SCALAR].clock
+        p.clocks[place] = s.pipes[PIPE_SCALAR].clock
         p.told = s.learned
     p.count += 1
     if p.count == 1:

@@ -67,12 +67,12 @@ cdef struct Fault:
 cdef struct Clock:
     int32_t[SLOTS] at     # MOST_STEPS fit
 
-cdef struct Pending:
-    int64_t at
+cdef struct Pending:        # an instruction in a pipe's queue; half of them are flags and need no more
+    int64_t at              # when the scalar unit dispatched it
     int32_t op
-    int32_t news            # the scalar unit has learned of others' work since it last dispatched here:
-    int64_t[CAPTURED] x     # so `clock` counts
-    Clock clock
+    int32_t news            # the scalar unit had learned of others' work since it last dispatched here
+    int64_t id              # of a flag
+    int64_t* x              # place for the operands of other instructions
 
 cdef struct Signal:         # a flag to raise once requests up to `need` are complete
     int64_t need
@@ -114,6 +114,7 @@ cdef struct Pipe:           # what every event needs comes first, together
     int64_t asked           # requests to the memory system
     int64_t arrived         # all before this one are complete
     int64_t told            # what the scalar unit knew when it last dispatched to this pipe
+    Clock* clocks           # of those instructions in the ring that bring news
     int32_t name            # the reason that others' waits for its work get
     int32_t tail            # the reason for the time between its last issue and its last result
     int32_t from_pipe       # of the flag it waits for
@@ -136,6 +137,7 @@ cdef struct Pipe:           # what every event needs comes first, together
     int64_t idle
     int64_t fills_lo        # of MTE2: the bytes of L1 that its last load writes
     int64_t fills_hi
+    int64_t* operands       # of the instructions in the ring
     Signal* signals         # ring
     Transfer transfer
     uint8_t[REQUESTS] here  # complete, by number modulo REQUESTS
