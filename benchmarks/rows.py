@@ -11,7 +11,8 @@ class Row:
     """A kernel with its parameters on a chip.
 
     `limit` is the wall time to stay within, as a multiple of a numpy matmul: ("f32", 3.0). With
-    `process` it is a whole `presil run` that is timed, less what `presil chips` takes.
+    `process` it is a whole `presil run` that is timed, less what `presil chips` takes. `changed`
+    are values of the chip, as for --with.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Row:
     sizes: dict[str, Any] = field(default_factory=dict)
     limit: tuple[str, float] | None = None
     process: bool = False
+    changed: dict[str, str] = field(default_factory=dict)
 
 
 def _cube(size: int) -> dict[str, Any]:
@@ -32,6 +34,7 @@ GEMV = {"m": 1, "n": 4096, "k": 4096}
 HEAD = {"heads": 1, "seq": 4096, "kv": 4096, "head_dim": 128}
 THREADS = {"mode": "simt", "rows": 4096, "cols": 4096}
 NPU, LPU = "npu-950pr", "lpu-lp30"
+LARGE = {"mem.words": "40960"}  # an LPU that holds 8192^3
 
 ROWS = (
     Row("NPU int8 4096^3", "matmul", NPU, "int8", sizes=_cube(4096), limit=("f32", 3)),
@@ -55,6 +58,16 @@ ROWS = (
     Row("LPU int8 4096^3", "matmul", LPU, "int8", sizes=_cube(4096), limit=("f32", 3)),
     Row("LPU e4m3 4096^3", "matmul", LPU, "e4m3", sizes=_cube(4096), limit=("f64", 2)),
     Row("LPU int8 4096^3 timing", "matmul", LPU, "int8", "timing", _cube(4096)),
+    Row(
+        "LPU int8 8192^3 timing, 2 GB",
+        "matmul",
+        LPU,
+        "int8",
+        "timing",
+        _cube(8192),
+        ("f32", 1),
+        changed=LARGE,
+    ),
     Row("LPU int8 640^3", "matmul", LPU, "int8", sizes=_cube(640)),
     Row("LPU e4m3 1x4096x4096", "matmul", LPU, "e4m3", sizes=GEMV),
     Row("LPU e4m3 1x4096x4096 process", "matmul", LPU, "e4m3", "full", GEMV, ("f32", 0.8), True),

@@ -69,8 +69,9 @@ def peak_bytes() -> int:
 def in_process(row: Row) -> tuple[Callable[[], Figures], Figures]:
     """A measurement of `Machine.run`, and what was found on the way there."""
     request = Request(
-        target=row.kernel, chip=row.chip, dtype=row.dtype, settings=row.sizes, mode=row.mode
-    )
+        target=row.kernel, chip=row.chip, dtype=row.dtype, settings=row.sizes, mode=row.mode,
+        overrides=row.changed,
+    )  # fmt: skip
     job = open_job(request)
     build_s, program = timed(job.program)
     encode_s, tensors = timed(lambda: job.encode().tensors if job.needs_values(row.mode) else {})
@@ -100,6 +101,8 @@ def whole_process(row: Row) -> tuple[Callable[[], Figures], Figures]:
     presil = [sys.executable, "-m", "tools.cli"]
     command = [*presil, "run", row.kernel, "--chip", row.chip, "--json", "-"]
     command += ["--dtype", row.dtype] if row.dtype else []
+    for name, value in row.changed.items():
+        command += ["--with", f"{name}={value}"]
     for name, value in row.sizes.items():
         command += ["--set", f"{name}={value}"]
 

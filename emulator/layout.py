@@ -47,11 +47,14 @@ class Plan:
 
     def _check_overlaps(self) -> None:
         places = [(name, rows) for name, every in self.rows.items() for rows in every]
-        if not places:
+        touched = np.zeros(len(self.geometry.slices) * self.geometry.words, np.bool_)
+        for _, rows in places:
+            if touched[rows].any():
+                break
+            touched[rows] = True
+        else:
             return
         rows = np.concatenate([r for _, r in places])
-        if len(rows) == 0:
-            return
         owner = np.repeat(np.arange(len(places)), [len(r) for _, r in places])
         order = np.argsort(rows, kind="stable")
         rows, owner = rows[order], owner[order]

@@ -11,7 +11,7 @@ definition, and gives the message.
 """
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 import numpy as np
@@ -104,6 +104,11 @@ cdef class Bulk:
         self.geometry(prepared.chip)
         if ops.shape[0]:
             s.group = int(np.asarray(ops)["planes"].max())
+            # Most bursts of two levels are a segment for each of the outer one.
+            expected = min(int(np.asarray(ops)["n2"].sum()) + ops.shape[0], MOST_EXPECTED)
+            vector_reserve(&s.segs, expected)
+            vector_reserve(&s.drives, expected)
+            vector_reserve(&s.links, expected)
         self.resolve(prepared, written)
 
     def __dealloc__(self):
@@ -358,6 +363,8 @@ cdef class Bulk:
             for i in range(s.segs.count):
                 seg_at(s, i).xs = -1
             for i in range(s.order.count):
+                if i + FORESIGHT < s.order.count:
+                    foresee(s, ints(&s.order)[i + FORESIGHT])
                 if not charge(s, &sums, <int> ints(&s.order)[i]):
                     failed = 1
                     break

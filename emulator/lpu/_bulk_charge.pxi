@@ -46,6 +46,8 @@ cdef int sort_out(State* s, const int64_t* roots) noexcept nogil:
     cdef Pair* pair
     vector_init(&stack, 8)
     for i in range(s.segs.count):
+        if i + FORESIGHT < s.segs.count:
+            foresee(s, roots[i + FORESIGHT])
         add_ints(&stack, 1, roots[i])
         while stack.count:
             at = ints(&stack)[stack.count - 1]
@@ -54,15 +56,17 @@ cdef int sort_out(State* s, const int64_t* roots) noexcept nogil:
                 stack.count -= 1
                 continue
             g.state = 1
-            found = dependency(s, g, g.follow)
-            g.follow += 1
+            found = -1
+            while found == -1 or (found >= 0 and seg_at(s, found).state == 2):
+                found = dependency(s, g, g.follow)
+                g.follow += 1
             if found == -2:
                 g.state = 2
                 stack.count -= 1
                 add_ints(&s.order, 1, at)
-            elif found >= 0 and seg_at(s, found).state == 0:
+            elif seg_at(s, found).state == 0:
                 add_ints(&stack, 1, found)
-            elif found >= 0 and seg_at(s, found).state == 1:
+            else:
                 free(stack.data)
                 return give_up(s, "a burst that depends on itself")
     free(stack.data)

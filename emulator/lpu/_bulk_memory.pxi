@@ -161,6 +161,8 @@ cdef int memory(State* s, const int64_t* order, int64_t n, const int64_t* writes
                     words[k].slice_ = -1
         while i < n and s.why == NULL:
             g = seg_at(s, order[i])
+            if i + FORESIGHT < n:
+                foresee(s, order[i + FORESIGHT])
             if g.queue >> 1 != slice_:
                 break
             if s.ops[g.op].code == OP_READ:

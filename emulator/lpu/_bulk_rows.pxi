@@ -1,5 +1,8 @@
 # The data of the bulk engine: growing arrays of plain rows.
 
+cdef extern from *:
+    void __builtin_prefetch(const void* address) noexcept nogil
+
 cdef enum Memory:
     MEMORY = 3   # as operand of a link: through SRAM; 0, 1, 2 are operands a, b, c
 
@@ -7,6 +10,8 @@ cdef enum:
     STREAMS = 64     # numbers below are streams (bit 5: west); from here on results of ALUs
     PLACES = 128     # streams and ALUs together
     CANDIDATES = 64  # producers that one take may have to choose from
+    FORESIGHT = 8    # segments that are fetched into the host's cache before they are wanted
+    MOST_EXPECTED = 1 << 20  # segments for which room is made beforehand
     GROUP = 2        # planes that work together, at most
 
 # Issues at t0, t0 + d, ... (n of them) with strided operands value, value + stride, ...
@@ -39,7 +44,7 @@ cdef struct Seg:
 # `diag` is cycle - place, where a place counts columns in the direction of flow.
 cdef struct Take:
     int64_t diag, d, n
-    int seg, stream
+    int seg, stream, op
     int16_t place, operand, part, width
 
 # Values that a segment drives on one stream.
@@ -50,6 +55,7 @@ cdef struct Drive:
     int16_t last         # place of the last reader of every value, -1 = not all are read whole
     int64_t seen         # offset in `seen`: 1 + place of the last reader of each, -1 = not needed
     int chain            # number of the drive to the chain, VXM: -1 = none
+    int op               # of the segment
 
 # Issues i0 .. i0 + n - 1 of `seg` (lw: cycles) take what issues k0, k0 + ks, ... of `producer` made.
 cdef struct Link:
@@ -89,6 +95,15 @@ cdef inline Seg* seg_at(State* s, int64_t i) noexcept nogil:
     return <Seg*> s.segs.data + i
 
 
+cdef inline void foresee(State* s, int64_t i) noexcept nogil:
+    """Have a segment that will be wanted soon come into the host's cache."""
+    cdef const char* g = <const char*> seg_at(s, i)
+    cdef size_t at = 0
+    while at < sizeof(Seg):
+        __builtin_prefetch(g + at)
+        at += 64
+
+
 cdef inline int64_t cycle_of(Seg* g, int64_t i) noexcept nogil:
     return g.t0 + i * g.d
 
@@ -113,14 +128,10 @@ cdef int give_up(State* s, const char* why) noexcept nogil:
 cdef int64_t add_ints(Vector* v, int64_t n, int64_t value) noexcept nogil:
     """n more int64, all `value`; the offset of the first, -1 when memory is out."""
     cdef int64_t first = v.count, i, capacity = v.capacity if v.capacity else 1024
-    cdef char* data
     while capacity < first + n:
         capacity *= 2
-    if capacity != v.capacity:
-        data = <char*> realloc(v.data, capacity * 8)
-        if data == NULL:
-            return -1
-        v.data, v.capacity = data, capacity
+    if not vector_reserve(v, capacity):
+        return -1
     v.count = first + n
     for i in range(first, first + n):
         (<int64_t*> v.data)[i] = value

@@ -37,7 +37,7 @@ cdef void take(State* s, int seg, int operand, int stream, int width, int64_t fi
         if t == NULL:
             give_up(s, "memory")
             return
-        t.seg, t.operand, t.part, t.width = seg, operand, k, width
+        t.seg, t.op, t.operand, t.part, t.width = seg, g.op, operand, k, width
         t.stream = stream + k
         t.place = place_of(s, stream, s.ops[g.op].column)
         t.diag = first - t.place
@@ -59,7 +59,8 @@ cdef void take_operand(State* s, int seg, int operand, int raw, int width) noexc
     if t == NULL:
         give_up(s, "memory")
         return
-    t.seg, t.operand, t.part, t.width, t.stream = seg, operand, 0, width, STREAMS + (raw & 63)
+    t.seg, t.op, t.operand, t.part, t.width = seg, g.op, operand, 0, width
+    t.stream = STREAMS + (raw & 63)
     # A chain is a stream of one register: what is delivered in a cycle is taken in it.
     t.place, t.diag, t.d, t.n = 1, g.t0, g.d, g.n
 
@@ -74,7 +75,7 @@ cdef void drive(State* s, int seg, int stream, int width) noexcept nogil:
         if t == NULL:
             give_up(s, "memory")
             return
-        t.seg, t.part, t.stream, t.width = seg, k, stream + k, width_of(o)
+        t.seg, t.op, t.part, t.stream, t.width = seg, g.op, k, stream + k, width_of(o)
         t.place = place_of(s, stream, o.column) if stream < STREAMS else 0
         t.diag, t.d, t.n = g.t0 + o.latency - t.place, g.d, g.n
         t.last, t.seen, t.chain = -1, -1, -1
@@ -205,14 +206,13 @@ cdef int collides(Drive* p, Drive* q) noexcept nogil:
 
 cdef int link(State* s, Take* t, Drive* p, int64_t i0, int64_t n, int64_t k0, int64_t ks) noexcept nogil:
     """Values k0, k0 + ks, ... of p go to t's vectors i0 .. i0 + n - 1."""
-    cdef Seg* g = seg_at(s, t.seg)
-    cdef const Op* o = &s.ops[g.op]
+    cdef const Op* o = &s.ops[t.op]
     cdef int expect, i
     cdef int64_t* seen
     cdef Link* l
     if t.stream < STREAMS:
         expect = o.expect_c if t.operand == 2 else o.expect_b if t.operand == 1 else o.expect_a
-        if expect >= 0 and not expected(s, expect, t.part, seg_at(s, p.seg).op):
+        if expect >= 0 and not expected(s, expect, t.part, p.op):
             return give_up(s, "another producer than meant")
     elif t.width != p.width:
         return give_up(s, "a chain of another width")
@@ -234,27 +234,47 @@ cdef int link(State* s, Take* t, Drive* p, int64_t i0, int64_t n, int64_t k0, in
     return 1
 
 
-cdef int match(State* s, Take* t, Drive* drives, const int64_t* order, int64_t low, int64_t high,
-               const int64_t* reach) noexcept nogil:
-    """Producers of one take among `order[low:high]`: drives of its stream by diagonal.
-
-    `reach[i]` is the last diagonal of any drive up to the i-th.
-    """
-    cdef Drive* near[CANDIDATES]
-    cdef int64_t[CANDIDATES] at
-    cdef int64_t end = t.diag + (t.n - 1) * t.d, i, j, middle, k, begun = 0, first = 0
-    cdef int64_t bottom = low
-    cdef int count = 0, c, best, before = -1
-    cdef Drive* p
-    while low < high:  # the first drive beyond the end
+cdef int64_t beyond(Drive* drives, const int64_t* order, int64_t low, int64_t high, int64_t end,
+                    int64_t near) noexcept nogil:
+    """The first of `order[low:high]` whose diagonals are beyond `end`; it is often near `near`."""
+    cdef int64_t middle, step = 1
+    if low <= near < high and drives[order[near]].diag <= end:
+        low = near + 1
+        while low + step < high and drives[order[low + step]].diag <= end:
+            low += step + 1
+            step *= 2
+        high = min(high, low + step)
+    elif near < high:
+        high = max(near, low)
+        while high - step > low and drives[order[high - step]].diag > end:
+            high -= step
+            step *= 2
+        low = max(low, high - step)
+    while low < high:
         middle = (low + high) >> 1
         if drives[order[middle]].diag <= end:
             low = middle + 1
         else:
             high = middle
-    j = low - 1
+    return low
+
+
+cdef int match(State* s, Take* t, Drive* drives, const int64_t* order, int64_t low, int64_t high,
+               const int64_t* reach, int64_t* near_) noexcept nogil:
+    """Producers of one take among `order[low:high]`: drives of its stream by diagonal.
+
+    `reach[i]` is the last diagonal of any drive up to the i-th; near_: where to look first, and
+    then where that was.
+    """
+    cdef Drive* near[CANDIDATES]
+    cdef int64_t[CANDIDATES] at
+    cdef int64_t end = t.diag + (t.n - 1) * t.d, i, j, k, begun = 0, first = 0
+    cdef int count = 0, c, best, before = -1
+    cdef Drive* p
+    near_[0] = beyond(drives, order, low, high, end, near_[0])
+    j = near_[0] - 1
     best = -1
-    while j >= bottom and reach[j] >= t.diag:
+    while j >= low and reach[j] >= t.diag:
         p = &drives[order[j]]
         j -= 1
         if p.place >= t.place or end_diag(p) < t.diag:
@@ -307,7 +327,7 @@ cdef int match_all(State* s, const int64_t* takes, const int64_t* drives, int64_
     """All streams; `takes` and `drives` are numbers sorted by stream and diagonal."""
     cdef Take* t = <Take*> s.takes.data
     cdef Drive* p = <Drive*> s.drives.data
-    cdef int64_t n = s.drives.count, i, j, low = 0, high = 0, at = 0
+    cdef int64_t n = s.drives.count, i, j, low = 0, high = 0, at = 0, near
     cdef int stream
     for stream in range(PLACES):
         low = high
@@ -322,15 +342,16 @@ cdef int match_all(State* s, const int64_t* takes, const int64_t* drives, int64_
                     j -= 1
                 reach[high] = max(reach[high], reach[high - 1])
             high += 1
+        near = low
         while at < s.takes.count and t[takes[at]].stream == stream:
-            if not match(s, &t[takes[at]], p, drives, low, high, reach):
+            if not match(s, &t[takes[at]], p, drives, low, high, reach, &near):
                 return 0
             at += 1
         if s.why != NULL:
             return 0
     for i in range(n):
         # What an ALU delivers to a stream need not be taken by a chain too.
-        if p[i].stream >= STREAMS and s.ops[seg_at(s, p[i].seg).op].dst >> 6 != KIND_NONE:
+        if p[i].stream >= STREAMS and s.ops[p[i].op].dst >> 6 != KIND_NONE:
             continue
         if not all_seen(s, &p[i], p):
             return 0
