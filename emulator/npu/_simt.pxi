@@ -86,23 +86,21 @@ cdef bint simt_room(Machine* m, Sub* s) noexcept nogil:
     for i in range(c.sizes):
         most = max(most, (c.size_threads[i] + LANES - 1) // LANES * c.size_registers[i])
         scores = max(scores, (c.size_threads[i] + LANES - 1) // LANES * (QS + c.size_registers[i]))
-    f.r = <uint32_t*> calloc(most * LANES, sizeof(uint32_t))
-    f.file = <Register*> calloc(most, sizeof(Register))
-    f.score = <Score*> calloc(scores, sizeof(Score))
-    f.stack = <Meeting*> calloc(WARPS * c.depth, sizeof(Meeting))
+    # What is written before it is read: a launch may need little of it.
+    f.r = <uint32_t*> malloc(most * LANES * sizeof(uint32_t))
+    f.file = <Register*> malloc(most * sizeof(Register))
+    f.score = <Score*> malloc(scores * sizeof(Score))
+    f.stack = <Meeting*> malloc(WARPS * c.depth * sizeof(Meeting))
     f.lines = <Line*> calloc(c.dcache_most // SECTOR + c.ways, sizeof(Line))
     f.tags = <uint64_t*> calloc(c.dcache_most // SECTOR + c.ways, sizeof(uint64_t))
     f.brings = <int16_t*> calloc(c.dcache_most // SECTOR + c.ways, sizeof(int16_t))
     f.ub_read = <uint64_t*> calloc(words // 64 + 1, sizeof(uint64_t))
     f.ub_written = <uint64_t*> calloc(words // 64 + 1, sizeof(uint64_t))
-    f.ub_reader = <uint64_t*> calloc(words + 4, sizeof(uint64_t))
-    f.ub_writer = <uint64_t*> calloc(words + 4, sizeof(uint64_t))
     f.core = s.core
     f.spare_waiter = -1
     return not (f.r == NULL or f.file == NULL or f.score == NULL or f.stack == NULL
                 or f.lines == NULL or f.tags == NULL or f.brings == NULL
-                or f.ub_read == NULL or f.ub_written == NULL
-                or f.ub_reader == NULL or f.ub_writer == NULL)
+                or f.ub_read == NULL or f.ub_written == NULL)
 
 
 cdef void free_simt(Simt* f) noexcept nogil:

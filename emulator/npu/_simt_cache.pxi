@@ -19,8 +19,8 @@ cdef bint calendar_grow(Calendar* c) noexcept nogil:
     return True
 
 
-cdef Ask* ask(Machine* m, Sub* s, int64_t time, int kind, int entry) noexcept nogil:
-    """A request on the calendar, behind those of its cycle; NULL: no memory."""
+cdef Ask* ask(Machine* m, Sub* s, int64_t time, int entry) noexcept nogil:
+    """A request of the memory unit's access on the calendar, behind those of its cycle; NULL: no memory."""
     cdef Calendar* c = &m.calendar
     cdef int i, day_ = <int> (time & (2 * RING - 1))
     cdef Ask* a
@@ -33,9 +33,8 @@ cdef Ask* ask(Machine* m, Sub* s, int64_t time, int kind, int entry) noexcept no
     c.spare = a.next
     if c.spare >= 0:
         __builtin_prefetch(&c.items[c.spare])
-    a.next, a.simt, a.kind, a.entry = -1, s.simt, <uint8_t> kind, <int16_t> entry
-    a.warp, a.reg = <uint8_t> s.simt.lsu.warp, <int16_t> s.simt.lsu.reg
-    a.regs = <uint8_t> s.simt.lsu.regs
+    a.who = s.simt.lsu.who
+    a.next, a.simt, a.entry = -1, s.simt, <int16_t> entry
     if c.head[day_] < 0:
         c.head[day_] = i
     else:
@@ -62,17 +61,17 @@ cdef int64_t way_back(Machine* m, Simt* f, int64_t time) noexcept nogil:
     return max(time, <int64_t> there + (<double> <int64_t> there < there))
 
 
-cdef void answer(
-    Machine* m, Simt* f, int warp, int reg, int regs, int64_t time) noexcept nogil:
+cdef void answer(Machine* m, Simt* f, Who who, int64_t time) noexcept nogil:
     """Bytes for a load: its registers are ready with the last of them."""
-    cdef Score* score = &f.score[warp * (QS + f.registers) + QS + reg]
+    cdef Score* score = &f.score[who.warp * (QS + f.registers) + QS + who.reg]
     cdef int i
-    for i in range(regs):
+    for i in range(who.regs):
         score[i].ready = max(score[i].ready, time)
         score[i].pending -= 1
-    f.last = max(f.last, time)
-    if f.warp[warp].state == WARP_AWAITS:
-        next_word(m, f, warp)
+    if f.last < time:
+        f.last = time
+    if f.warp[who.warp].state == WARP_AWAITS:
+        next_word(m, f, who.warp)
 
 
 cdef inline void fetch_ask(Machine* m, int number) noexcept nogil:
@@ -80,14 +79,14 @@ cdef inline void fetch_ask(Machine* m, int number) noexcept nogil:
     cdef const Ask* a = &m.calendar.items[number]
     expect_sector(m.memory, a.address)
     __builtin_prefetch(&a.simt.waiting)
-    if a.kind == ASK_FILL:
+    if a.who.kind == ASK_FILL:
         __builtin_prefetch(&a.simt.mshr.waiters[a.entry])
         __builtin_prefetch(&a.simt.mshr.size)
         __builtin_prefetch(&a.simt.lines[max(a.line, 0)])
         __builtin_prefetch(&a.simt.brings[max(a.line, 0)])
-        __builtin_prefetch(&a.simt.warp[a.warp].base)
-        __builtin_prefetch(&a.simt.warp[a.warp].ready)
-        __builtin_prefetch(&a.simt.score[a.warp * (QS + a.simt.registers) + QS + a.reg])
+        __builtin_prefetch(&a.simt.warp[a.who.warp].base)
+        __builtin_prefetch(&a.simt.warp[a.who.warp].ready)
+        __builtin_prefetch(&a.simt.score[a.who.warp * (QS + a.simt.registers) + QS + a.who.reg])
     else:
         __builtin_prefetch(&a.simt.write.size)
 
@@ -118,18 +117,18 @@ cdef void serve_calendar(Machine* m) noexcept nogil:
                 __builtin_prefetch(&c.items[k])
         f = a.simt
         f.waiting -= 1
-        if a.kind == ASK_FILL:
+        if a.who.kind == ASK_FILL:
             done_ = sector_access(m, f.core, a.address, GM_READ, SECTOR, time)
             filled(m, f, a, way_back(m, f, done_))
         else:
             done_ = time
-            if a.kind == ASK_WRITE:
+            if a.who.kind == ASK_WRITE:
                 done_ = sector_access(m, f.core, a.address, GM_WRITE, a.size, time)
             else:
                 for k in range(a.size):
                     done_ = sector_access(m, f.core, a.address, GM_ATOMIC, 4, time)
-                if a.reg >= 0:
-                    answer(m, f, a.warp, a.reg, a.regs, done_)
+                if a.who.reg >= 0:
+                    answer(m, f, a.who, done_)
             give_back(&f.write, a.entry, done_)
             f.last = max(f.last, done_)
         next_ = a.next
@@ -149,7 +148,7 @@ cdef void filled(Machine* m, Simt* f, const Ask* a, int64_t time) noexcept nogil
     f.last = max(f.last, time)
     if a.line >= 0 and f.brings[a.line] == a.entry and f.lines[a.line].fill == NEVER:
         f.lines[a.line].fill = time
-    answer(m, f, a.warp, a.reg, a.regs, time)
+    answer(m, f, a.who, time)
     while i >= 0:       # the list begins with the last to have asked
         next_ = f.waiters[i].next
         f.waiters[i].next = first
@@ -157,7 +156,7 @@ cdef void filled(Machine* m, Simt* f, const Ask* a, int64_t time) noexcept nogil
     i = first
     while i >= 0:
         time = way_back(m, f, time)
-        answer(m, f, f.waiters[i].warp, f.waiters[i].reg, f.waiters[i].regs, time)
+        answer(m, f, f.waiters[i].who, time)
         next_ = f.waiters[i].next
         f.waiters[i].next = f.spare_waiter
         f.spare_waiter = i
@@ -180,7 +179,7 @@ cdef void wait_for(Machine* m, Sub* s, int32_t* waiters, const Lsu* u) noexcept 
         f.waiters, f.spare_waiter, f.waiter_capacity = grown, f.waiter_capacity, capacity
     i = f.spare_waiter
     f.spare_waiter = f.waiters[i].next
-    f.waiters[i].warp, f.waiters[i].reg, f.waiters[i].regs = u.warp, u.reg, u.regs
+    f.waiters[i].who = u.who
     f.waiters[i].next = waiters[0]
     waiters[0] = i
 
@@ -262,7 +261,7 @@ cdef bint take_line(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept nog
         if f.lines[at].fill == NEVER:
             wait_for(m, s, &f.mshr.waiters[f.brings[at]], u)
         else:
-            answer(m, f, u.warp, u.reg, u.regs, max(f.lines[at].fill, time[0] + m.simt_spec.hit))
+            answer(m, f, u.who, max(f.lines[at].fill, time[0] + m.simt_spec.hit))
         return True
     number = free_entry(&f.mshr, time, end)
     if number < 0:
@@ -275,7 +274,7 @@ cdef bint take_line(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept nog
             f.lines[at].fill = NEVER
             f.lines[at].used = 0 if u.cache == HINT_STREAM else f.uses
     f.mshr.waiters[number] = -1
-    a = ask(m, s, time[0], ASK_FILL, number)
+    a = ask(m, s, time[0], number)
     if a != NULL:
         a.address, a.line = line * SECTOR, <int16_t> at
     return True
@@ -290,11 +289,11 @@ cdef bint take_write(Machine* m, Sub* s, int64_t* time, int64_t end) noexcept no
     cdef int number = free_entry(&f.write, time, end), at
     if number < 0:
         return False
-    if u.kind == ASK_ATOMIC:    # L2 changes it, the copy is stale
+    if u.who.kind == ASK_ATOMIC:    # L2 changes it, the copy is stale
         at = find_line(m, f, line, first_of_set(m, f, line))
         if at >= 0 and f.lines[at].fill != NEVER:
             f.tags[at] = 0
-    a = ask(m, s, time[0], u.kind, number)
+    a = ask(m, s, time[0], number)
     if a != NULL:
         a.address, a.size = line * SECTOR, <uint8_t> u.bytes[u.next]
     return True
@@ -309,7 +308,7 @@ cdef void memory_unit(Machine* m, Sub* s, int64_t end) noexcept nogil:
     f.busy_why[TAKES_MEMORY] = W_MEMORY
     while u.next < u.count and u.at < end and not m.stop:
         time = u.at
-        if u.kind == ASK_FILL:
+        if u.who.kind == ASK_FILL:
             taken = take_line(m, s, &time, end)
         else:
             taken = take_write(m, s, &time, end)
@@ -326,9 +325,11 @@ cdef void memory_unit(Machine* m, Sub* s, int64_t end) noexcept nogil:
 cdef void begin_access(Simt* f, const Uop* o, int warp, int64_t time) noexcept nogil:
     """The memory unit takes an access; its lines follow."""
     cdef Lsu* u = &f.lsu
+    cdef int kind = ASK_FILL if o.code == OP_TLD else ASK_WRITE if o.code == OP_TST else ASK_ATOMIC
     u.count = u.next = 0
-    u.kind = ASK_FILL if o.code == OP_TLD else ASK_WRITE if o.code == OP_TST else ASK_ATOMIC
-    u.warp, u.reg, u.regs, u.cache, u.at = warp, o.dst, o.regs, o.cache, time
+    u.who.kind, u.who.warp = <uint8_t> kind, <uint8_t> warp
+    u.who.reg, u.who.regs = <int16_t> o.dst, <uint8_t> o.regs
+    u.cache, u.at = o.cache, time
 
 
 cdef void lines_of_row(Lsu* u, uint64_t first, int size) noexcept nogil:
@@ -346,7 +347,7 @@ cdef void lines_of_row(Lsu* u, uint64_t first, int size) noexcept nogil:
 
 cdef void lines_of_lanes(Lsu* u, const Uop* o, uint32_t mask, const uint64_t* at) noexcept nogil:
     """The lines of any lanes, in the order of the first lane of each."""
-    cdef int i, k, add = 1 if u.kind == ASK_ATOMIC else o.size
+    cdef int i, k, add = 1 if u.who.kind == ASK_ATOMIC else o.size
     cdef uint64_t line
     for i in range(LANES):
         if not mask >> i & 1:
@@ -360,20 +361,20 @@ cdef void lines_of_lanes(Lsu* u, const Uop* o, uint32_t mask, const uint64_t* at
             u.count += 1
             u.line[k], u.bytes[k] = line, 0
         u.bytes[k] += add
-    for i in range(u.count if u.kind == ASK_WRITE else 0):
+    for i in range(u.count if u.who.kind == ASK_WRITE else 0):
         u.bytes[i] = min(u.bytes[i], SECTOR)
 
 
 cdef void expect(Simt* f, const Lsu* u) noexcept nogil:
     """Registers that as many answers of memory will fill as there are lines."""
-    cdef Score* score = &f.score[u.warp * (QS + f.registers) + QS + u.reg]
+    cdef Score* score = &f.score[u.who.warp * (QS + f.registers) + QS + u.who.reg]
     cdef int i
-    for i in range(u.regs):
+    for i in range(u.who.regs):
         score[i].ready, score[i].late = u.at + 1, 0
         score[i].pending, score[i].why = u.count, W_MEMORY
 
 
 cdef void start_access(Machine* m, Sub* s) noexcept nogil:
-    if s.simt.lsu.reg >= 0:
+    if s.simt.lsu.who.reg >= 0:
         expect(s.simt, &s.simt.lsu)
     memory_unit(m, s, s.simt.end)

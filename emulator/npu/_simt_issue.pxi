@@ -25,8 +25,10 @@ cdef void next_word(Machine* m, Simt* f, int warp) noexcept nogil:
         return
     w.state, w.next = WARP_READY, o
     w.ready, w.why, w.late = ready, why, late
-    for i in range(TAKES):
-        f.next_takes[i] = (f.next_takes[i] & ~bit) | <uint64_t> (o.takes == i) << warp
+    if not f.next_takes[o.takes] & bit:
+        for i in range(TAKES):
+            f.next_takes[i] &= ~bit
+        f.next_takes[o.takes] |= bit
     if ready >= f.end:
         f.parked |= bit
         return

@@ -107,7 +107,7 @@ cdef bint ub_row_of_lanes(Machine* m, Sub* s, int warp, const Uop* o, uint64_t f
     if m.values:
         if load and memchr(ub.valid + first, 0, 4 * LANES) != NULL:
             return False
-        if not stamp_row(m, s, f.ub_writer + word, f.ub_reader + word, LANES,
+        if not ub_stamps(m, s) or not stamp_row(m, s, f.ub_writer + word, f.ub_reader + word, LANES,
                          mark_of(f, o, warp), load):
             return False
         if load:

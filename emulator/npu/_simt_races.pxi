@@ -111,10 +111,28 @@ cdef inline uint64_t bytes_within(int64_t at, int size) noexcept nogil:
     return 15 if size >= 4 else ((<uint64_t> 1 << size) - 1) << (at & 3)
 
 
+cdef bint ub_stamps(Machine* m, Sub* s) noexcept nogil:
+    """The stamps of UB are there; False: no memory."""
+    cdef Simt* f = s.simt
+    cdef int64_t words = s.spaces[SPACE_UB].size // 4 + 4
+    if f.ub_reader != NULL and f.ub_writer != NULL:
+        return True
+    if f.ub_reader == NULL:
+        f.ub_reader = <uint64_t*> calloc(words, sizeof(uint64_t))
+    if f.ub_writer == NULL:
+        f.ub_writer = <uint64_t*> calloc(words, sizeof(uint64_t))
+    if f.ub_reader == NULL or f.ub_writer == NULL:
+        fault(m, FAULT_MEMORY, s, -1, -1, 0, 0, 0)
+        return False
+    return True
+
+
 cdef void stamp_ub(Machine* m, Sub* s, int64_t at, int size, uint64_t mark, int kind) noexcept nogil:
     """An access of one thread to bytes [at, at + size) of UB."""
     cdef Simt* f = s.simt
     cdef int64_t word
+    if not ub_stamps(m, s):
+        return
     mark |= bytes_within(at, size)
     for word in range(at >> 2, ((at + size - 1) >> 2) + 1):
         stamp_word(m, s, f.ub_writer + word, f.ub_reader + word, mark, kind, SPACE_UB, at)

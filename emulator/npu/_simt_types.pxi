@@ -110,11 +110,15 @@ cdef struct Line:               # of the D-cache
     int64_t used
     int64_t fill                # when its bytes are there
 
+cdef struct Who:                # asks for lines
+    int16_t reg                 # that the answers are for, -1: none
+    uint8_t regs
+    uint8_t warp
+    uint8_t kind                # of its requests
+
 cdef struct Waiter:             # a load that waits for a line
     int32_t next
-    int32_t warp
-    int32_t reg
-    int32_t regs
+    Who who
 
 cdef struct Entries:            # MSHRs, or places of the write buffer
     int32_t size
@@ -127,10 +131,7 @@ cdef struct Entries:            # MSHRs, or places of the write buffer
 cdef struct Lsu:                # the memory unit's current access: its lines, in order
     int32_t count
     int32_t next
-    int32_t kind
-    int32_t warp
-    int32_t reg                 # that the answers are for, -1: none
-    int32_t regs
+    Who who
     int32_t cache
     int64_t at                  # when the next line may go
     uint64_t[LANES] line
@@ -142,11 +143,8 @@ cdef struct Ask:                # a request on its way to the memory system
     int32_t next
     int16_t entry
     int16_t line                # of the D-cache, that a fill is for; -1: none keeps it
-    int16_t reg
-    uint8_t kind
+    Who who
     uint8_t size                # bytes written, or operations of an atomic
-    uint8_t warp
-    uint8_t regs
 
 cdef struct Calendar:           # requests of all sub-cores by the cycle in which they leave
     Ask* items
@@ -215,7 +213,7 @@ cdef struct Simt:               # a vector sub-core in SIMT mode
     uint32_t[RETURNS] returned  # the round in which a place of the return path was last taken, + 1
     uint64_t* ub_read           # a bit per 4 bytes that the launch touched
     uint64_t* ub_written
-    uint64_t* ub_reader         # stamps per 4 bytes of UB
+    uint64_t* ub_reader         # stamps per 4 bytes of UB, made when a thread first goes there
     uint64_t* ub_writer
     int64_t ub_size             # without the D-cache
     int64_t interval            # the present one
