@@ -76,8 +76,9 @@ def test_operands_that_cannot_meet(sides):
     f = Schedule(TINY, "diamond").fragment("diamond")
     value = f.vxm("mul.fp32", f.read(x, 0, 8), 2.0)
     f.write(f.vxm("add.fp32", f.vxm("exp2.fp32", value), value), y)
-    with pytest.raises(ScheduleError, match="cannot meet"):
-        f.solve()
+    for _ in range(2):
+        with pytest.raises(ScheduleError, match="cannot meet"):
+            f.solve()
 
 
 def test_a_value_cannot_go_both_ways(sides):
@@ -197,6 +198,32 @@ def test_like_fragments_make_the_same_program(jobs):
         return schedule.program([tensor("x", "in", x, 16)]), schedule.explain()
 
     assert built(True) == built(False)
+
+
+def test_nothing_placed_is_no_words():
+    program = Schedule(TINY, "nothing").program([])
+    assert program.sections == ()
+    assert dict(program.expects) == {}
+
+
+def test_a_like_fragment_waits_for_the_block_that_it_reads():
+    """Places are other blocks too: times are those of the block, not of the first fragment's."""
+    arena = Arena(TINY)
+    x, late = (arena.block(quad("w"), 0, 8, "x") for _ in range(2))
+    y, z = (arena.block(quad("e"), 1, 8, "y") for _ in range(2))
+    schedule = Schedule(TINY, "times")
+    scaled(schedule, x, z)
+    f = schedule.fragment("back")
+    f.write(f.vxm("mul.fp32", f.read(z, 0, 8), 2.0), late)
+    back = schedule.place(f)
+    starts = []
+    for source, target in ((x, y), (late, y)):
+        f = schedule.alike("copy", "copy", [(source, 0), (target, 0)])
+        if f.empty:
+            f.write(f.vxm("mul.fp32", f.read(source, 0, 8), 0.5), target)
+        starts.append(schedule.place(f))
+    assert starts[0].start < back.end <= starts[1].start
+    assert "written" in starts[1].bound
 
 
 def test_a_like_fragment_stays_in_its_blocks(sides):

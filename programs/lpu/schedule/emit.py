@@ -93,8 +93,8 @@ class _Template:
                     numbers[queue], op.time + b.rel, i, b.length, (b.n - 1) * b.d, op.hold,
                     b.n, b.d, b.stride, b.n2, b.d2, b.stride2, value, mask, slot,
                 ))  # fmt: skip
-                inner = encoder.repeat(b.n, b.d, b.stride)
                 outer = encoder.repeat(b.n, b.d, b.stride, b.n2, b.d2, b.stride2)
+                inner = encoder.repeat(b.n, b.d, b.stride) if b.n2 > 1 else outer
                 self.words.append((word & (1 << HALF) - 1, word >> HALF, *outer, *inner))
         self._producers(placement.fragment.ops)
 

@@ -463,7 +463,10 @@ class Fragment:
 
         Raises `ScheduleError` where two operands of one operation cannot meet.
         """
+        for op in self.ops:
+            op.time = None
         for value in self.values:
+            value.diagonal = None
             self._orient(value)
         for start in self.ops:
             if start.time is None:
