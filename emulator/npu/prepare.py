@@ -6,6 +6,7 @@ is checked here; what is wrong comes back as `Prepared.faults`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from emulator.npu import simt
 from emulator.npu.chip import NpuChip
 from emulator.npu.functions import timing
+from emulator.npu.words import Words
 from emulator.result import Hazard
+from isa.fields import WORD_BYTES
 from isa.npu import FUNCTION_KINDS, NPU, PIPES, SECTION_UNITS, TYPES, section_holds, section_kind
 from isa.npu_columns import columns, raw_values
 from isa.program import Program
@@ -84,20 +87,12 @@ class _Decoder:
         )
 
     def run(self) -> Prepared:
-        starts: dict[str, tuple[int, int]] = {}
+        starts = self._sections()
         count = sum(len(s) for s in self.program.sections)
         ops = np.zeros(count, OP)
-        at = 0
-        for number, section in enumerate(self.program.sections):
-            if not section_kind(section.name):
-                known = ", ".join([*CORE_SECTIONS, "simd.NAME", "simt.NAME"])
-                self.fault(None, f"section '{section.name}' is none of {known}")
-            elif section.name in starts:
-                self.fault(None, f"section '{section.name}' appears twice")
-            starts[section.name] = (at, at + len(section))
-            for word, bits in enumerate(section):
-                self._word(ops[at + word], section.name, number, word, bits)
-            at += len(section)
+        if self.faults or not self._all_at_once(ops):
+            ops = np.zeros(count, OP)
+            self._one_by_one(ops)
         blocks = self.program.meta.get("blocks", 1)
         if not isinstance(blocks, int) or not 1 <= blocks < 1 << 31:
             self.fault(None, f"the number of blocks is {blocks!r}; at least 1")
@@ -125,6 +120,54 @@ class _Decoder:
             any(code.data for code in codes.values()), tuple(self.faults),
         )  # fmt: skip
 
+    def _sections(self) -> dict[str, tuple[int, int]]:
+        """The rows of each section."""
+        starts: dict[str, tuple[int, int]] = {}
+        at = 0
+        for section in self.program.sections:
+            self._section(section.name, starts)
+            starts[section.name] = (at, at + len(section))
+            at += len(section)
+        return starts
+
+    def _section(self, name: str, before: Collection[str]) -> None:
+        if not section_kind(name):
+            known = ", ".join([*CORE_SECTIONS, "simd.NAME", "simt.NAME"])
+            self.fault(None, f"section '{name}' is none of {known}")
+        elif name in before:
+            self.fault(None, f"section '{name}' appears twice")
+
+    def _all_at_once(self, ops: NDArray[Any]) -> bool:
+        """Decode and check all words; False where one is wrong, which is left to `_one_by_one`."""
+        if any(len(section.words) % WORD_BYTES for section in self.program.sections):
+            return False
+        words = Words(self.program)
+        kinds = words.fill(ops)
+        if kinds is None:
+            return False
+        found = np.zeros(len(kinds.first), OP)
+        for op, i in zip(found, kinds.first.tolist(), strict=True):
+            number = int(words.section[i])
+            name = self.program.sections[number].name
+            self._word(op, name, number, int(words.word[i]), words.bits(i))
+        if self.faults:
+            return False
+        for column in ("pipe", "latency", "interval"):
+            ops[column] = found[column][kinds.of]
+        return True
+
+    def _one_by_one(self, ops: NDArray[Any]) -> None:
+        """The same, word by word, so that what is wrong comes in order."""
+        self.faults.clear()
+        before: set[str] = set()
+        at = 0
+        for number, section in enumerate(self.program.sections):
+            self._section(section.name, before)
+            before.add(section.name)
+            for word, bits in enumerate(section):
+                self._word(ops[at + word], section.name, number, word, bits)
+            at += len(section)
+
     def _simt(self, ops: NDArray[Any], starts: dict[str, tuple[int, int]]) -> dict[str, simt.Code]:
         """The SIMT functions, decoded once more for their engine."""
         return {
@@ -137,9 +180,9 @@ class _Decoder:
         """Every call passes what its function reads."""
         for section in self.program.sections:
             for word, bits in enumerate(section if section.name in CORE_SECTIONS and codes else ()):
-                call = NPU.decode(bits)
-                if call.name != "vcall":
+                if bits & 0xFF != NPU.row("vcall").code:
                     continue
+                call = NPU.decode(bits)
                 name = self.functions[call["fn"]].name
                 if name in codes and call["count"] < codes[name].arguments:
                     self.fault((section.name, word), f"function {name} reads u0 to"
@@ -214,8 +257,9 @@ class _Decoder:
             self._call(int(instruction["fn"]), where)
 
     def _meeting(self, target: int, where: tuple[str, int]) -> None:
-        words = list(self.program.section(where[0]))
-        if 0 <= target < len(words) and words[target] & 0xFF != NPU.row("tpop").code:
+        section = self.program.section(where[0])
+        code = section.words[target * WORD_BYTES : target * WORD_BYTES + 1]
+        if 0 <= target < len(section) and code[0] != NPU.row("tpop").code:
             self.fault(where, f"tpush names word {target}, which is no tpop")
 
     def _call(self, number: int, where: tuple[str, int]) -> None:
