@@ -19,8 +19,8 @@ from emulator.lpu.checks import Checks, Report
 from emulator.lpu.chip import LpuChip
 from emulator.lpu.expected import OPERANDS, Expected
 from emulator.result import Hazard
-from isa.fields import WORD_BYTES, IntField
-from isa.lpu import LPU
+from isa.fields import WORD_BYTES, Imm, IntField, OperandField
+from isa.lpu import IMM, LPU
 from isa.program import Program
 from isa.table import OPCODE, DecodeError, Row
 
@@ -38,6 +38,7 @@ OP = np.dtype([(n, np.int64) for n in WIDE] + [(n, np.int32) for n in NARROW])
 
 _CONTROL = ("nop", "repeat")
 _SINGLE = ("sync", "notify")
+INFINITY = 0x7F800000  # in fp32; what is greater is no number
 TRANSPOSED = 16  # streams that a transpose takes and drives
 
 
@@ -157,7 +158,7 @@ class _Decoder:
         return value
 
     def _check_words(self, words: NDArray[np.uint64]) -> None:
-        """Every word decodes; words that differ only in a free integer are checked once."""
+        """Every word decodes; words that differ only in a free number are checked once."""
         clear = np.full((256, 2), 0xFFFFFFFFFFFFFFFF, np.uint64)
         for row in LPU.rows:
             mask = 0
@@ -167,6 +168,7 @@ class _Decoder:
                     mask |= f.mask
             clear[row.code] = [~mask & 0xFFFFFFFFFFFFFFFF, ~(mask >> 64) & 0xFFFFFFFFFFFFFFFF]
         kept = words & clear[self.code]
+        kept[self._immediate(), 1] &= np.uint64(~(IMM.mask >> 64) & 0xFFFFFFFFFFFFFFFF)
         for i in sorted(distinct(kept[:, 0], kept[:, 1]).tolist()):
             word = int(self.low[i]) | int(self.high[i]) << 64
             try:
@@ -180,6 +182,21 @@ class _Decoder:
                 self.fault("unit", int(self.section[i]), int(self.word[i]),
                            f"{instruction.name} runs on a {unit} queue,"
                            f" not on {self.chip.queues[q]}")  # fmt: skip
+
+    def _immediate(self) -> Column:
+        """The words whose immediate is used, and a number: then it does not matter which."""
+        found = []
+        bits = self._field(IMM.lo, IMM.width, slice(None)) & 0x7FFFFFFF
+        for row in LPU.rows:
+            at = np.flatnonzero(self.code == row.code) if IMM in row.fields else np.zeros(0, int)
+            if not len(at):
+                continue
+            used = np.zeros(len(at), bool)
+            for f in row.fields:
+                if isinstance(f, OperandField) and not f.destination:
+                    used |= self._field(f.lo, f.width, at) == f.encode(Imm(0))
+            found.append(at[used & (bits[at] <= INFINITY)])
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
 
     # ---- instructions --------------------------------------------------------------------------
 

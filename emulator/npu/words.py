@@ -62,16 +62,17 @@ class Words:
         order = np.argsort(codes, kind="stable")
         ends = np.searchsorted(codes[order], np.arange(257))
         kept_low, kept_high = self.low.copy(), self.high.copy()
-        for code in np.unique(codes).tolist():
+        for code in np.flatnonzero(np.diff(ends)).tolist():
             row = NPU.by_code.get(code)
             at = order[ends[code] : ends[code + 1]]
             if row is None or not self._row(ops, row, at, kept_low, kept_high):
                 return None
-        keys = _numbered(self.section)
+        of = _numbered(self.section)
         for half in (kept_low, kept_high):
             found = _numbered(half)
-            keys = _numbered(keys * (int(found.max(initial=0)) + 1) + found)
-        _, first, of = np.unique(keys, return_index=True, return_inverse=True)
+            of = _numbered(of * (int(found.max(initial=0)) + 1) + found)
+        first = np.zeros(int(of.max(initial=-1)) + 1, np.int64)
+        first[of[::-1]] = np.arange(len(of))[::-1]
         return Kinds(first, of)
 
     def _row(self, ops: NDArray[Any], row: Row, at: Column, kept_low: Raw, kept_high: Raw) -> bool:
@@ -157,5 +158,8 @@ def _numbered(values: NDArray[Any]) -> Column:
     """A number for each value, the same for the same ones, counted from 0."""
     if not len(values) or (values == values[0]).all():
         return np.zeros(len(values), np.int64)
-    found: Column = np.unique(values, return_inverse=True)[1].astype(np.int64)
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    found = np.zeros(len(values), np.int64)
+    found[order[1:]] = np.cumsum(ordered[1:] != ordered[:-1])
     return found

@@ -71,6 +71,7 @@ def assemble(
     except TooManyErrors:
         raise AssemblyError(assembler.sorted_diagnostics()) from None
     finally:
+        assembler.release()
         if collecting:
             gc.enable()
 
@@ -114,6 +115,12 @@ class Assembler(Reporter):
         self.target = self._class_of(chip_info, machine)(chip_info)
         self.scope.facts = self.target.facts()
         self.reader = Reader(self)
+
+    def release(self) -> None:
+        """Let go of what refers to one another, so that memory is free at once."""
+        self.labels.clear()
+        self.scope.lookup = None
+        del self.reader
 
     # ---- machine and names ------------------------------------------------------------------
 

@@ -103,19 +103,19 @@ LPU_HEADS = (".queue mem.w0.read", ".queue mem.w0.write", ".queue vxm.0", ".queu
 NPU_HEADS = (".core cube", ".core vector", ".simd f", ".simt g", "")
 
 
-@settings(max_examples=250)
+@settings(max_examples=250, deadline=None)
 @given(sources(".chip lpu-tiny\nA = 3", LPU_HEADS, LPU_LINES))
 def test_lpu_texts(text: str) -> None:
     both(text)
 
 
-@settings(max_examples=250)
+@settings(max_examples=250, deadline=None)
 @given(sources(".chip npu-tiny\nA = 3", NPU_HEADS, NPU_LINES))
 def test_npu_texts(text: str) -> None:
     both(text)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(programs())
 def test_programs_are_read_back(program: Program) -> None:
     found = both(disassemble(program))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator.npu import prepare as module
@@ -24,7 +24,7 @@ SECTIONS = {
 def words(kind: str) -> st.SearchStrategy[bytes]:
     rows = [row for row in NPU.rows if row.unit in SECTION_UNITS[kind]]
     some = st.sampled_from(rows).flatmap(instructions).map(near)
-    return st.lists(some | some | st.integers(0, (1 << 128) - 1), max_size=6).map(
+    return st.lists(some | some | st.integers(0, (1 << 128) - 1), max_size=3).map(
         lambda found: b"".join(word.to_bytes(16, "little") for word in found)
     )
 
@@ -61,7 +61,7 @@ def without_faults(program: Program) -> Program:
     return program
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(programs)
 def test_all_at_once(program: Program) -> None:
     chip = load("npu-tiny")
