@@ -103,7 +103,7 @@ cdef bint simt_room(Machine* m, Sub* s) noexcept nogil:
                 or f.ub_read == NULL or f.ub_written == NULL)
 
 
-cdef void free_simt(Simt* f) noexcept nogil:
+cdef void free_simt(Simt* f, int64_t ub_size) noexcept nogil:
     if f == NULL:
         return
     free(f.r)
@@ -115,8 +115,7 @@ cdef void free_simt(Simt* f) noexcept nogil:
     free(f.brings)
     free(f.ub_read)
     free(f.ub_written)
-    free(f.ub_reader)
-    free(f.ub_writer)
+    free_stamps(f.ub_stamps, ub_size)
     free(f.waiters)
     free(f)
 

@@ -91,13 +91,6 @@ cdef inline void fetch_ask(Machine* m, int number) noexcept nogil:
         __builtin_prefetch(&a.simt.write.size)
 
 
-cdef inline int ask_after(const Calendar* c, int number) noexcept nogil:
-    """The request behind one in its cycle, or the first of the next cycle; -1: none there."""
-    if c.items[number].next >= 0:
-        return c.items[number].next
-    return c.head[(c.first + 1) & (2 * RING - 1)]
-
-
 cdef void serve_calendar(Machine* m) noexcept nogil:
     """Give the memory system the requests of the calendar's first cycle."""
     cdef Calendar* c = &m.calendar
@@ -107,14 +100,12 @@ cdef void serve_calendar(Machine* m) noexcept nogil:
     cdef Simt* f
     m.now = time
     c.head[day_] = -1
+    k = c.head[(c.first + 1) & (2 * RING - 1)]
+    while k >= 0:
+        fetch_ask(m, k)
+        k = c.items[k].next
     while i >= 0:
         a = &c.items[i]
-        k = ask_after(c, i)
-        if k >= 0:
-            fetch_ask(m, k)
-            k = ask_after(c, k) if c.items[k].next >= 0 else -1
-            if k >= 0:
-                __builtin_prefetch(&c.items[k])
         f = a.simt
         f.waiting -= 1
         if a.who.kind == ASK_FILL:

@@ -101,22 +101,22 @@ cdef bint ub_row_of_lanes(Machine* m, Sub* s, int warp, const Uop* o, uint64_t f
     cdef uint64_t* bits = f.ub_read if load else f.ub_written
     cdef uint64_t word = first >> 2
     cdef uint32_t[LANES] room
-    cdef int i
     if first + LANES * <uint64_t> o.size > <uint64_t> f.ub_size or o.size != 4:
         return False
     if m.values:
         if load and memchr(ub.valid + first, 0, 4 * LANES) != NULL:
             return False
-        if not ub_stamps(m, s) or not stamp_row(m, s, f.ub_writer + word, f.ub_reader + word, LANES,
-                         mark_of(f, o, warp), load):
+        if not ub_stamps(m, s) or not stamp_whole_words(
+                m, s, f.ub_stamps, <int64_t> first, mark_of(f, o, warp), load):
             return False
         if load:
             memcpy(all_lanes(f, warp, o.dst), ub.data + first, 4 * LANES)
         else:
             memset(ub.valid + first, 1, 4 * LANES)
             memcpy(ub.data + first, lanes_of(f, warp, o.src, room), 4 * LANES)
-    for i in range(LANES):
-        bits[(word + i) >> 6] |= <uint64_t> 1 << ((word + i) & 63)
+    bits[word >> 6] |= <uint64_t> 0xffffffffu << (word & 63)
+    if word & 63 > 32:
+        bits[(word >> 6) + 1] |= <uint64_t> 0xffffffffu >> (64 - (word & 63))
     return True
 
 
@@ -305,8 +305,8 @@ cdef bint global_row_of_lanes(
         for granule in range(off // GRANULE, (off + size - 1) // GRANULE + 1):
             if t.last_write[granule] >= 0 or (not load and t.last_read[granule] >= 0):
                 return False
-        if not tensor_stamps(m, t) or not stamp_global_row(
-                m, s, t, off, mark_of(f, o, warp), load):
+        if not tensor_stamps(m, t) or not stamp_whole_words(
+                m, s, t.simt, off, mark_of(f, o, warp), load):
             return False
     if load and not t.writable and not <uint64_t> (t.data + off) & 3:
         set_lanes(f, warp, o.dst, <const uint32_t*> (t.data + off))

@@ -1,11 +1,11 @@
 # Races between threads of SIMT functions. Part of _engine.pyx.
 #
-# Each 4 bytes of UB, and of a writable tensor that SIMT functions touch, keep a stamp of the last
+# Each 4 bytes of UB, and of a writable tensor, that SIMT functions touch keep a stamp of the last
 # write and of the last read: which bytes, which warp, which word of the program, and in which
 # interval between two barriers of which launch. Two warps that touch the same bytes in one interval
 # race unless both read or both are atomic; lanes of one warp do not race, they have an order.
 #
-# Most rows of a tensor are only ever touched whole, 32 words by one warp: they keep one pair of
+# Most rows of 128 bytes are only ever touched whole, 32 words by one warp: they keep one pair of
 # stamps for all, and get a pair per word when an access to a part of them comes.
 #
 # Stamp: bits 0-3 the bytes; 4 atomic, or read by several warps; 5-10 the warp; 11-31 the row of the
@@ -111,33 +111,6 @@ cdef inline uint64_t bytes_within(int64_t at, int size) noexcept nogil:
     return 15 if size >= 4 else ((<uint64_t> 1 << size) - 1) << (at & 3)
 
 
-cdef bint ub_stamps(Machine* m, Sub* s) noexcept nogil:
-    """The stamps of UB are there; False: no memory."""
-    cdef Simt* f = s.simt
-    cdef int64_t words = s.spaces[SPACE_UB].size // 4 + 4
-    if f.ub_reader != NULL and f.ub_writer != NULL:
-        return True
-    if f.ub_reader == NULL:
-        f.ub_reader = <uint64_t*> calloc(words, sizeof(uint64_t))
-    if f.ub_writer == NULL:
-        f.ub_writer = <uint64_t*> calloc(words, sizeof(uint64_t))
-    if f.ub_reader == NULL or f.ub_writer == NULL:
-        fault(m, FAULT_MEMORY, s, -1, -1, 0, 0, 0)
-        return False
-    return True
-
-
-cdef void stamp_ub(Machine* m, Sub* s, int64_t at, int size, uint64_t mark, int kind) noexcept nogil:
-    """An access of one thread to bytes [at, at + size) of UB."""
-    cdef Simt* f = s.simt
-    cdef int64_t word
-    if not ub_stamps(m, s):
-        return
-    mark |= bytes_within(at, size)
-    for word in range(at >> 2, ((at + size - 1) >> 2) + 1):
-        stamp_word(m, s, f.ub_writer + word, f.ub_reader + word, mark, kind, SPACE_UB, at)
-
-
 cdef inline uint64_t mark_of(const Simt* f, const Uop* o, int warp) noexcept nogil:
     """What the stamps of this access have in common."""
     return (<uint64_t> f.interval << 32 | <uint64_t> o.row << 11 | <uint64_t> warp << 5
@@ -179,11 +152,22 @@ cdef bint tensor_stamps(Machine* m, Tensor* t) noexcept nogil:
     return True
 
 
-cdef void free_stamps(Tensor* t) noexcept nogil:
+cdef bint ub_stamps(Machine* m, Sub* s) noexcept nogil:
+    """The same for UB."""
+    cdef Simt* f = s.simt
+    if f.ub_stamps == NULL:
+        f.ub_stamps = <Stamps*> calloc(s.spaces[SPACE_UB].size // GRANULE + 1, sizeof(Stamps))
+    if f.ub_stamps == NULL:
+        fault(m, FAULT_MEMORY, s, -1, -1, 0, 0, 0)
+        return False
+    return True
+
+
+cdef void free_stamps(Stamps* stamps, int64_t bytes_) noexcept nogil:
     cdef int64_t i
-    for i in range(t.size // GRANULE + 1 if t.simt != NULL else 0):
-        free(t.simt[i].words)
-    free(t.simt)
+    for i in range(bytes_ // GRANULE + 1 if stamps != NULL else 0):
+        free(stamps[i].words)
+    free(stamps)
 
 
 cdef bint by_word(Machine* m, Stamps* row) noexcept nogil:
@@ -200,10 +184,10 @@ cdef bint by_word(Machine* m, Stamps* row) noexcept nogil:
     return True
 
 
-cdef bint stamp_global_row(
-    Machine* m, Sub* s, Tensor* t, int64_t at, uint64_t mark, bint load) noexcept nogil:
-    """A warp's access to 32 whole words of a writable tensor; False: there is a race to report."""
-    cdef Stamps* row = &t.simt[at // GRANULE]
+cdef bint stamp_whole_words(
+    Machine* m, Sub* s, Stamps* stamps, int64_t at, uint64_t mark, bint load) noexcept nogil:
+    """A warp's access to 32 whole words from byte `at` on; False: there is a race to report."""
+    cdef Stamps* row = &stamps[at // GRANULE]
     cdef int first = <int> (at % GRANULE) >> 2, kind = GM_READ if load else GM_WRITE
     if not first and row.words == NULL:
         if racing(m, s, row.write, row.read, mark | 15, kind):
@@ -218,21 +202,34 @@ cdef bint stamp_global_row(
         m, s, row.words, row.words + LANES, first, mark, load))
 
 
+cdef void stamp_words(Machine* m, Sub* s, Stamps* stamps, int64_t at, int size, uint64_t mark, int kind,
+                      int space, int64_t address) noexcept nogil:
+    """An access of one thread to bytes [at, at + size), which lie at an address of a space."""
+    cdef int64_t word
+    cdef uint64_t* words
+    mark |= bytes_within(at, size)
+    for word in range(at >> 2, ((at + size - 1) >> 2) + 1):
+        if not by_word(m, &stamps[word // LANES]):
+            return
+        words = stamps[word // LANES].words + word % LANES
+        stamp_word(m, s, words, words + LANES, mark, kind, space, address)
+
+
+cdef void stamp_ub(Machine* m, Sub* s, int64_t at, int size, uint64_t mark, int kind) noexcept nogil:
+    """An access of one thread to bytes [at, at + size) of UB."""
+    if ub_stamps(m, s):
+        stamp_words(m, s, s.simt.ub_stamps, at, size, mark, kind, SPACE_UB, at)
+
+
 cdef void stamp_global(Machine* m, Sub* s, Tensor* t, uint64_t address, int size, uint64_t mark,
                        int kind) noexcept nogil:
     """One thread's access to a writable tensor: against other threads, engines and scalars."""
     cdef Access a
-    cdef int64_t at = <int64_t> (address - t.base), granule = at // GRANULE, word
+    cdef int64_t at = <int64_t> (address - t.base), granule = at // GRANULE
     cdef Pipe* p = &s.pipes[PIPE_V]
-    cdef uint64_t* words
     if not tensor_stamps(m, t):
         return
-    for word in range(at >> 2, ((at + size - 1) >> 2) + 1):
-        if not by_word(m, &t.simt[word // LANES]):
-            return
-        words = t.simt[word // LANES].words + word % LANES
-        stamp_word(m, s, words, words + LANES, mark | bytes_within(at, size), kind, SPACE_GM,
-                   <int64_t> address)
+    stamp_words(m, s, t.simt, at, size, mark, kind, SPACE_GM, <int64_t> address)
     if t.last_write[granule] >= 0 or (kind != GM_READ and t.last_read[granule] >= 0):
         a = access(<int64_t> address, size, 1, 0)
         a.slot, a.write, a.op = p.slot, kind != GM_READ, <int> (mark >> 11 & 0x1fffff)

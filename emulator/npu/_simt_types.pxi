@@ -213,8 +213,7 @@ cdef struct Simt:               # a vector sub-core in SIMT mode
     uint32_t[RETURNS] returned  # the round in which a place of the return path was last taken, + 1
     uint64_t* ub_read           # a bit per 4 bytes that the launch touched
     uint64_t* ub_written
-    uint64_t* ub_reader         # stamps per 4 bytes of UB, made when a thread first goes there
-    uint64_t* ub_writer
+    Stamps* ub_stamps           # of UB, made when a thread first goes there
     int64_t ub_size             # without the D-cache
     int64_t interval            # the present one
     int64_t first_interval      # of this launch
