@@ -382,9 +382,11 @@ cdef Called* call_like(Machine* m, const Op* o, const Pending* q, int64_t* key) 
     cdef uint64_t h = <uint64_t> o.fn
     cdef int i
     for i in range(ARGUMENTS):
-        key[i] = q.x[i] if i < o.count and fn.depends >> i & 1 else 0
-        h = (h ^ <uint64_t> key[i]) * <uint64_t> 0x9E3779B97F4A7C15
-        h ^= h >> 29
+        key[i] = 0
+        if i < o.count and fn.depends >> i & 1:
+            key[i] = q.x[i]
+            h = (h ^ <uint64_t> key[i]) * <uint64_t> 0x9E3779B97F4A7C15
+            h ^= h >> 29
     return &m.called[h & (CALLS - 1)]
 
 
