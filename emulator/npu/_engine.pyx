@@ -273,6 +273,8 @@ cdef class Engine:
                 p.place = i * PIPES + j
                 if p.slot < 0 or (s.vector and vector_slots[j] < 0):
                     p.slot = SLOTS - 1
+                if p.slot == SLOTS - 1 or s.first_row < 0:  # it will have nothing to do
+                    continue
                 p.ring = <Pending*> calloc(p.capacity, sizeof(Pending))
                 p.operands = <int64_t*> calloc(p.capacity * CAPTURED, sizeof(int64_t))
                 p.clocks = <Clock*> calloc(p.capacity, sizeof(Clock))
