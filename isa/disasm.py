@@ -135,6 +135,8 @@ class _Labels:
         streams = self.program.expects.get(key)
         if streams is None:
             return ""
+        if streams and streams.count(streams[0]) == len(streams):
+            streams = streams[:1]
         texts = ["|".join(self.name[p] for p in stream) or "*" for stream in streams]
         if len(set(texts)) == 1:
             return "@" + texts[0]

@@ -26,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from isa.collector import no_collection
 from isa.fields import WORD_BYTES
 from isa.program import (
     Expectations,
@@ -264,7 +265,8 @@ class _In(NamedTuple):
 def read_elf(data: bytes) -> Program:
     """The program in an object file; `ObjectFileError` says what is wrong with any other bytes."""
     try:
-        return _read(bytes(data))
+        with no_collection():
+            return _read(bytes(data))
     except ObjectFileError:
         raise
     except (ValueError, TypeError, LookupError, struct.error, OverflowError, MemoryError,

@@ -7,7 +7,6 @@ so one run reports all of them.
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from isa.asm.source import ASSIGNMENT, LABEL, NAME, Fault, Frame, Piece, name_of
 from isa.asm.state import Deferred, Label, Section, WantFields
 from isa.asm.target import AGAIN, MachineInfo, Target
 from isa.asm.tensors import Draft
+from isa.collector import no_collection
 from isa.diagnostics import AssemblyError
 from isa.fields import WORD_BYTES, FieldError, nearest
 from isa.program import Program
@@ -63,17 +63,14 @@ def assemble(
     for name, value in (defines or {}).items():
         assembler.scope.symbols[name] = value
     lines = text.removeprefix("\ufeff").split("\n")
-    collecting = gc.isenabled()
-    gc.disable()  # what is made here lives to the end: looking for garbage in it takes a third
-    try:
-        assembler.run(Frame(assembler.file_number(filename), 1, lines))
-        return assembler.finish()
-    except TooManyErrors:
-        raise AssemblyError(assembler.sorted_diagnostics()) from None
-    finally:
-        assembler.release()
-        if collecting:
-            gc.enable()
+    with no_collection():
+        try:
+            assembler.run(Frame(assembler.file_number(filename), 1, lines))
+            return assembler.finish()
+        except TooManyErrors:
+            raise AssemblyError(assembler.sorted_diagnostics()) from None
+        finally:
+            assembler.release()
 
 
 class Assembler(Reporter):

@@ -140,3 +140,17 @@ def test_names_that_come_later() -> None:
     assert isinstance(found, Program)
     texts = [NPU.print(NPU.decode(word)) for word in found.sections[0]]
     assert texts == ["br.lt x1, 5, 2", "vcall 0, x1, 1", "jump 2", "end"]
+
+
+def test_lines_met_before_are_judged_anew() -> None:
+    text = ".chip lpu-tiny\n.queue mem.w0.read\nread s0.e, 1\nrepeat 3, 1, 2\nrepeat 3, 1, 2\n"
+    found = both(text)
+    assert isinstance(found, str)
+    assert found.startswith("t.s:5:1: error: there is nothing to repeat here [A041]")
+
+
+def test_a_comment_ends_an_expectation() -> None:
+    text = ".chip lpu-tiny\n.queue mem.w0.read\none: read s0.e, 1\n.queue mem.w0.write\n"
+    found = both(text + "write 1, s0.e@one// from there\nwrite 2, s0.e@one# and again\n")
+    assert isinstance(found, Program)
+    assert len(found.expects) == 2
