@@ -225,14 +225,22 @@ cdef class Engine:
             t = &m.tensors[i]
             t.base, t.size, t.writable = base, size, writable
             if writable:
-                granules = size // GRANULE + 1
+                granules = (size // GRANULE // BLOCK + 1) * BLOCK
                 t.last_write = <int32_t*> malloc(granules * sizeof(int32_t))
                 t.last_read = <int32_t*> malloc(granules * sizeof(int32_t))
                 t.mixed = <int32_t*> calloc(granules, sizeof(int32_t))
                 if t.last_write == NULL or t.last_read == NULL or t.mixed == NULL:
                     raise MemoryError
-                memset(t.last_write, 255, granules * sizeof(int32_t))
-                memset(t.last_read, 255, granules * sizeof(int32_t))
+                if m.values or m.uops != NULL:
+                    memset(t.last_write, 255, granules * sizeof(int32_t))
+                    memset(t.last_read, 255, granules * sizeof(int32_t))
+                else:   # filled in where a block is split, so that the rest is never touched
+                    t.blocks_written = <int32_t*> malloc(granules // BLOCK * sizeof(int32_t))
+                    t.blocks_read = <int32_t*> malloc(granules // BLOCK * sizeof(int32_t))
+                    if t.blocks_written == NULL or t.blocks_read == NULL:
+                        raise MemoryError
+                    memset(t.blocks_written, 255, granules // BLOCK * sizeof(int32_t))
+                    memset(t.blocks_read, 255, granules // BLOCK * sizeof(int32_t))
             if data is not None:
                 codes = data
                 t.data = &codes[0]
@@ -329,6 +337,8 @@ cdef class Engine:
         for i in range(m.tensor_count if m.tensors != NULL else 0):
             free(m.tensors[i].last_write)
             free(m.tensors[i].last_read)
+            free(m.tensors[i].blocks_written)
+            free(m.tensors[i].blocks_read)
             free(m.tensors[i].mixed)
             free(m.tensors[i].whole)
             free_stamps(m.tensors[i].simt, m.tensors[i].size)

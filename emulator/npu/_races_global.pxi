@@ -3,6 +3,9 @@
 # Each granule of a writable tensor remembers the last access that wrote it and the last that read
 # it. A later one collides with them if it touches the same bytes, one of the two writes, and nothing
 # orders them: inside a core its clocks, between cores a meeting of all blocks.
+#
+# Without values, big tiles are noted by blocks of granules, which are split into granules where an
+# access has only part of one or meets another.
 
 cdef int new_record(Machine* m, const Access* a, int sub, int epoch) noexcept nogil:
     cdef Record* grown
@@ -31,15 +34,43 @@ cdef bint ordered(Machine* m, Sub* s, const Clock* clock, const Record* r) noexc
     return False
 
 
-cdef void collide(Machine* m, Sub* s, const Access* a, const Clock* clock, int record) noexcept nogil:
+cdef bint collides(Machine* m, Sub* s, const Access* a, const Clock* clock, int record) noexcept nogil:
     cdef const Record* r
     if record < 0:
-        return
+        return False
     r = &m.records[record]
     if r.access.slot == a.slot and r.sub == <int> (s - m.subs):
-        return
-    if not ordered(m, s, clock, r) and overlap(a, &r.access):
-        fault(m, FAULT_RACE, s, a.op, r.access.op, SPACE_GM, max(a.lo, r.access.lo), 0)
+        return False
+    return not ordered(m, s, clock, r) and overlap(a, &r.access)
+
+
+cdef void collide(Machine* m, Sub* s, const Access* a, const Clock* clock, int record) noexcept nogil:
+    cdef const Access* r
+    if collides(m, s, a, clock, record):
+        r = &m.records[record].access
+        fault(m, FAULT_RACE, s, a.op, r.op, SPACE_GM, max(a.lo, r.lo), 0)
+
+
+cdef bint note_block(
+    Machine* m, Sub* s, Tensor* t, const Access* a, const Clock* clock, int64_t g, int64_t last,
+    int record) noexcept nogil:
+    """Note an access to granules g to `last` for the block that begins at g, where it has all of that
+    and meets no other; False: granule by granule."""
+    cdef int64_t b = g // BLOCK, i
+    if t.blocks_written[b] == SPLIT:
+        return False
+    if (g == b * BLOCK and g + BLOCK - 1 <= last
+            and not collides(m, s, a, clock, t.blocks_written[b])
+            and not (a.write and collides(m, s, a, clock, t.blocks_read[b]))):
+        if a.write:
+            t.blocks_written[b] = record
+        else:
+            t.blocks_read[b] = record
+        return True
+    for i in range(b * BLOCK, (b + 1) * BLOCK):
+        t.last_write[i], t.last_read[i] = t.blocks_written[b], t.blocks_read[b]
+    t.blocks_written[b] = SPLIT
+    return False
 
 
 cdef void note_global(
@@ -61,6 +92,9 @@ cdef void note_global(
         g = (a.lo + i * a.pitch - <int64_t> t.base) // GRANULE
         last = (a.lo + i * a.pitch + a.row - 1 - <int64_t> t.base) // GRANULE
         while g <= last:
+            if t.blocks_written != NULL and note_block(m, s, t, &a, &p.clock, g, last, record):
+                g += BLOCK
+                continue
             if m.values and keep_apart(m, t, &a, s.core, g, record):
                 m.segment += 1
                 m.records[record].segment = m.segment

@@ -216,6 +216,8 @@ cdef struct Sub:
 
 cdef enum:
     GRANULE = 128           # bytes of global memory that share a record
+    BLOCK = 8               # granules
+    SPLIT = -2
 
 cdef struct Tensor:         # of global memory, in ascending base order
     uint64_t base
@@ -226,6 +228,8 @@ cdef struct Tensor:         # of global memory, in ascending base order
     int32_t writable
     int32_t* last_write     # record of the last access to each granule, -1 none; NULL: read only
     int32_t* last_read
+    int32_t* blocks_written # the same of each BLOCK granules where it is one record, else SPLIT; NULL:
+    int32_t* blocks_read    # granules are noted one by one
     int32_t* mixed          # segment in which several cores touched the granule, see _work.pxi
     Stamps* simt            # of SIMT functions, per 128 bytes; NULL: none has touched it
 

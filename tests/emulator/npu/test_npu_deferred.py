@@ -84,6 +84,45 @@ def test_blocks_that_race_see_the_order_of_events(
         assert run(text + "end", blocks, threads) == want
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from((0, 128, 700, 1024, 2048)), st.sampled_from((0, 512, 1024)),
+                  *[st.integers(0, 24).map(lambda n: 128 * n)] * 2, st.integers(0, 3)),
+        min_size=1, max_size=5,
+    ),
+    blocks=st.integers(2, 5), row=st.sampled_from((100, 128, 1024, 1500, 2048)),
+    rows=st.integers(1, 3),
+)  # fmt: skip
+def test_races_are_the_same_without_values(
+    steps: list[Any], blocks: int, row: int, rows: int
+) -> None:
+    """Timing notes accesses to tensors by blocks of 1024 bytes, a full run by 128."""
+    text = f"""
+        sr.block x1
+        mov x2, x_
+        mov x10, y_
+        mov x3, {row}
+        mov x4, {rows}
+        mov x7, {row + 24}
+        mov x8, {row + 1024 - row % 1024}
+    """
+    for spacing, spread, first, to, odd in steps:
+        text += STEP.format(spacing=spacing, spread=spread, first=first, to=to + odd)
+    room = 4 * ROOM
+    tensors = [tensor("x_", "uint8", (room,), "in", 0), tensor("y_", "uint8", (room,), "out", room)]
+    made = program({"core.vector": text + "end"}, tensors, blocks=blocks)
+    found = [
+        [
+            (h.message, h.cycle, h.count)
+            for h in Machine(CHIP).run(made, inputs, mode=mode, hazards="warn").hazards
+            if h.kind == "race"
+        ]
+        for mode, inputs in (("timing", {}), ("full", {"x_": np.zeros(room, np.uint8)}))
+    ]
+    assert found[0] == found[1]
+
+
 def test_a_segment_ends_where_another_core_reads() -> None:
     """Each block doubles what its neighbour wrote before the meeting."""
     text = """
