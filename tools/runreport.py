@@ -65,7 +65,9 @@ class RunReport:
     @property
     def instructions(self) -> int:
         """Instructions issued, repeats counted."""
-        return sum(use.issued for use in self.result.instructions)
+        uses = self.result.instructions
+        known = getattr(uses, "issued", None)  # where rows are made only when they are asked for
+        return sum(use.issued for use in uses) if known is None else int(known)
 
     def plain_scales(self) -> dict[str, float | list[float]]:
         """The scales, finer ones than per tensor as lists."""

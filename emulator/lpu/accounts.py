@@ -166,6 +166,11 @@ class Instructions(Sequence[InstructionUse]):
         self._names = [s.name for s in prepared.program.sections]
         self._ops, self._accounts = prepared.ops, accounts
 
+    @property
+    def issued(self) -> int:
+        """Issues of all instructions."""
+        return int(self._accounts.op_issued.sum())
+
     def __len__(self) -> int:
         return len(self._ops)
 
