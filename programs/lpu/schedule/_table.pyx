@@ -24,7 +24,7 @@ cdef struct Claim:  # a row of a demand's claims
     int64_t solid  # no gaps in the mask
 
 cdef struct Row:
-    uint64_t* bits
+    uint64_t* bits  # `words` of them, and one more that stays clear
     int64_t words
 
 cdef struct Held:  # a claim of this very fragment
@@ -107,11 +107,9 @@ cdef class Table:
         cdef Hit hit
         cdef int64_t found, i
         hit.claim = -1
-        with nogil:
-            found = self.slide(demand, start, &hit)
-            if found >= 0 and self.take(demand, found) < 0:
-                found = -2
-        if found == -2:
+        # A search takes a microsecond or two: giving up the interpreter would cost more.
+        found = self.slide(demand, start, &hit)
+        if found >= 0 and self.take(demand, found) < 0:
             raise MemoryError
         chosen = tuple([demand.chosen[i] for i in range(demand.choices)]) if found >= 0 else ()
         blocker = None
@@ -181,16 +179,18 @@ cdef class Table:
         cdef int64_t at = start + claim.offset + self.origin
         cdef int64_t first = at >> 6, i
         cdef int low = at & 63
-        cdef uint64_t busy
-        if first >= row.words:
+        cdef const uint64_t* bits = row.bits + first
+        cdef const uint64_t* mask = demand.words + claim.word
+        cdef int64_t words = min(claim.words, row.words - first)
+        cdef uint64_t busy = 0
+        # All at once, which the compiler makes vectors of; in two steps, because a shift by 64 is
+        # undefined.
+        for i in range(words):
+            busy |= (bits[i] >> low | bits[i + 1] << 1 << (63 - low)) & mask[i]
+        if not busy:
             return 0
-        for i in range(claim.words - 1, -1, -1):
-            if first + i >= row.words:
-                continue
-            busy = row.bits[first + i] >> low
-            if low and first + i + 1 < row.words:
-                busy |= row.bits[first + i + 1] << (64 - low)
-            busy &= demand.words[claim.word + i]
+        for i in range(words - 1, -1, -1):
+            busy = (bits[i] >> low | bits[i + 1] << 1 << (63 - low)) & mask[i]
             if busy:
                 return 64 * (i + 1) - __builtin_clzll(busy)
         return 0
@@ -216,10 +216,10 @@ cdef class Table:
         cdef uint64_t* grown
         if need > row.words:
             room = max(need, row.words + row.words // 2)
-            grown = <uint64_t*> realloc(row.bits, room * sizeof(uint64_t))
+            grown = <uint64_t*> realloc(row.bits, (room + 1) * sizeof(uint64_t))
             if grown == NULL:
                 return -1
-            memset(grown + row.words, 0, (room - row.words) * sizeof(uint64_t))
+            memset(grown + row.words, 0, (room + 1 - row.words) * sizeof(uint64_t))
             row.bits, row.words = grown, room
         for i in range(claim.words):
             mask = demand.words[claim.word + i]
