@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from emulator.npu.simt_slice import demanded
 from emulator.numerics import encode
+from isa.forms import instruction_of
 from isa.npu import NPU, WIDTHS, Guard, Reg
 from isa.npu_fields import COUNTS, GuardField, float_bits
 from isa.table import Instruction
@@ -29,6 +30,8 @@ _FIELDS = (
     "offset", "target", "latency", "interval", "entry", "needed",
     "sources",
 )  # fmt: skip
+_COPIED = ("code", "type", "to", "cond", "op", "mode", "which", "cache", "offset", "target",
+           "latency", "interval")  # fmt: skip
 UOP = np.dtype([(name, np.int32) for name in _FIELDS] + [("source", np.int32, (SOURCES,))])
 
 
@@ -92,16 +95,19 @@ class Code(NamedTuple):
 
 
 def decode(words: Sequence[int], ops: NDArray[Any], first: int) -> Code:
-    """Decode a function whose words are the rows of `ops` from `first` on."""
-    instructions = [NPU.decode(bits) for bits in words]
+    """Decode a function whose words, all good ones, are the rows of `ops` from `first` on."""
+    instructions = [instruction_of(NPU.by_code[bits & 0xFF], bits) for bits in words]
     accesses = [access(i) for i in instructions]
     needed, data = demanded(instructions, accesses)
     uops = np.zeros(len(words), UOP)
+    end = first + len(words)
+    for name in (*_COPIED, "a_kind", "b_kind"):
+        uops[name] = ops[name][first:end]
+    uops["row"], uops["needed"] = np.arange(first, end), needed
     registers = arguments = 0
     for word, (instruction, touched) in enumerate(zip(instructions, accesses, strict=True)):
-        uop, op = uops[word], ops[first + word]
-        _columns(uop, op, instruction)
-        uop["row"], uop["needed"] = first + word, needed[word]
+        uop = uops[word]
+        _columns(uop, instruction)
         waits = tuple(dict.fromkeys(touched.reads + touched.writes))
         uop["sources"], uop["entry"] = len(waits), min(touched.writes, default=-1)
         uop["source"][: len(waits)] = waits
@@ -112,11 +118,8 @@ def decode(words: Sequence[int], ops: NDArray[Any], first: int) -> Code:
     return Code(uops, registers, arguments, data)
 
 
-def _columns(uop: Any, op: Any, instruction: Instruction) -> None:
+def _columns(uop: Any, instruction: Instruction) -> None:
     row = instruction.row
-    for name in ("code", "type", "to", "cond", "op", "mode", "which", "cache", "offset", "target",
-                 "latency", "interval"):  # fmt: skip
-        uop[name] = op[name]
     for name in ("dst", "src", "a", "b", "c", "index", "base"):
         value = instruction[name] if name in row.by_name else None
         uop[name] = value.index if isinstance(value, Reg) else -1
@@ -127,7 +130,6 @@ def _columns(uop: Any, op: Any, instruction: Instruction) -> None:
     dtype = str(instruction["type"]) if "type" in row.by_name else ""
     for name in ("a", "b"):
         value = instruction[name] if name in row.by_name else None
-        uop[f"{name}_kind"] = op[f"{name}_kind"]
         if isinstance(value, int | float) and not isinstance(value, Reg):
             bits = number(value, dtype)
             uop[name] = bits - (1 << 32) if bits >> 31 else bits
@@ -138,7 +140,7 @@ def _columns(uop: Any, op: Any, instruction: Instruction) -> None:
         uop["takes"] = UB if instruction["space"] == "ub" else MEMORY
         width = 1 << WIDTHS[str(instruction["width"])] - 1 if "width" in row.by_name else 4
         uop["size"], uop["regs"] = width, span(instruction)
-    elif op["interval"] > 1:
+    elif uop["interval"] > 1:
         uop["takes"] = SPECIAL
 
 

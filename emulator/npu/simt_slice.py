@@ -7,7 +7,7 @@ some path from there uses its value for one of these before writing it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from isa.npu_fields import Guard, Reg
@@ -26,6 +26,15 @@ class Touched(Protocol):
 QS = 8
 
 
+def _guarded(instruction: Instruction) -> bool:
+    return "when" in instruction.row.by_name and instruction["when"] is not None
+
+
+def _bits(entries: Iterable[int]) -> int:
+    """A set of scoreboard entries as a number."""
+    return sum(1 << entry for entry in set(entries))
+
+
 def successors(instructions: Sequence[Instruction], word: int) -> list[int]:
     """Words that may run after this one in some thread of its warp."""
     instruction = instructions[word]
@@ -33,8 +42,7 @@ def successors(instructions: Sequence[Instruction], word: int) -> list[int]:
     after: list[int] = []
     if name == "tbra":
         after = [int(instruction["target"])]
-    guarded = "when" in instruction.row.by_name and instruction["when"] is not None
-    if name not in ("tbra", "texit") or guarded:
+    if name not in ("tbra", "texit") or _guarded(instruction):
         after.append(word + 1)
     return [w for w in after if w < len(instructions)]
 
@@ -56,26 +64,28 @@ def demanded(
 ) -> tuple[list[bool], bool]:
     """Per word whether timing needs its result; and whether that includes something loaded."""
     count = len(instructions)
-    live: list[frozenset[int]] = [frozenset()] * (count + 1)
+    # Sets of entries as the bits of a number.
+    after = [successors(instructions, word) for word in range(count)]
+    decisive = [_bits(roots(instruction)) for instruction in instructions]
+    reads = [_bits(t.reads) for t in touched]
+    writes = [_bits(t.writes) for t in touched]
+    kept = [-1 if _guarded(i) else ~w for i, w in zip(instructions, writes, strict=True)]
+    live = [0] * (count + 1)
     needed = [False] * count
     changed = True
     while changed:
         changed = False
         for word in range(count - 1, -1, -1):
-            instruction, t = instructions[word], touched[word]
-            after: set[int] = set()
-            for w in successors(instructions, word):
-                after |= live[w]
-            wanted = bool(after & set(t.writes))
-            guarded = "when" in instruction.row.by_name and instruction["when"] is not None
-            before = set(after) if guarded else after - set(t.writes)
-            if wanted:
-                before |= set(t.reads)
-            before |= roots(instruction)
-            if wanted and not needed[word]:
-                needed[word] = changed = True
+            behind = 0
+            for w in after[word]:
+                behind |= live[w]
+            before = behind & kept[word] | decisive[word]
+            if behind & writes[word]:
+                before |= reads[word]
+                if not needed[word]:
+                    needed[word] = changed = True
             if before != live[word]:
-                live[word], changed = frozenset(before), True
+                live[word], changed = before, True
     loads = ("tld", "tatom")
     data = any(n and i.name in loads for n, i in zip(needed, instructions, strict=True))
     return needed, data

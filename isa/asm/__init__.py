@@ -1,8 +1,9 @@
 """The assembler: text in, `isa.program.Program` out.
 
 Read in this order: `source` (lines and their parts), `expression`, `target` (what a machine class
-is here) and `machines` (those there are), `state`, `assembler` (the loop), `instructions`,
-`expectations`, then what the `directives` do: `blocks`, `tensors`, `layouts`, `values`.
+is here) and `machines` (those there are), `state`, `assembler` (the loop), `_reader` (plain lines,
+compiled), `instructions` (all others), `expectations`, then what the `directives` do: `blocks`,
+`tensors`, `layouts`, `values`.
 """
 
 from isa.asm.assembler import assemble
