@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import resource
 import sys
 import time
@@ -11,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+from isa.collector import no_collection
 from programs.kernel import Encoded
 from tools import machines
 from tools.hazards import hazards_text
@@ -46,7 +46,7 @@ def execute_job(
     started = time.perf_counter() if started is None else started
     stage("building the program")
     values_too = job.needs_values(request.mode)
-    with _no_collection(), _encoding(job if values_too else None) as encoding:
+    with no_collection(), _encoding(job if values_too else None) as encoding:
         program = job.program()
         machines.machine(job.chip)  # imports it
         encoded = Encoded({})
@@ -89,18 +89,6 @@ def _encoding(job: Job | None) -> Iterator[Future[Encoded] | None]:
         return
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(job.encode)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """No search for garbage: a builder makes very many objects and drops none of them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _run(job: Job, program: Program, encoded: Encoded, request: Request) -> Result:
