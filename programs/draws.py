@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.host import host_threads
+from emulator.host import in_threads
 
 NORMAL_BLOCK = 1 << 20  # values
 
@@ -28,9 +28,5 @@ def normal(shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float32
             out=flat[start : start + NORMAL_BLOCK], dtype=np.float32
         )
 
-    if len(blocks) > 1:
-        with ThreadPoolExecutor(min(host_threads(), len(blocks))) as pool:
-            list(pool.map(draw, blocks))
-    elif blocks:
-        draw(0)
+    in_threads([partial(draw, start) for start in blocks])
     return drawn

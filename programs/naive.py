@@ -7,11 +7,13 @@ FlashAttention papers use). This is the only statement of it; reports, tests and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.host import in_threads
 from programs.encoding import code_values, rounded
 from programs.kernel import Array, Scale
 
@@ -22,22 +24,13 @@ SMALL = 1 << 23  # multiply-adds of a matrix that are not worth any
 LEAST_PIECE = 8  # rows: with fewer BLAS is slow
 
 
-def panels(rows: int, columns: int) -> Iterator[slice]:
-    """The columns of the right operand of a product, a panel at a time, which stays in the cache.
-
-    A product with one row reads each element once: it takes panels of the second-level cache.
-    """
-    width = PANEL if rows > 1 else NARROW_PANEL
-    return (slice(first, first + width) for first in range(0, columns, width))
-
-
 def naive_matmul(a: Array, b: Array, dtype: str) -> NDArray[np.float32]:
     """Operands rounded to the format, product in float32. a [m, k], b [k, n] -> [m, n]."""
     left = rounded(a, dtype, 1)
     if dtype in ("int8", "nvfp4"):  # one scale for all of b
         whole: NDArray[np.float32] = left @ rounded(b, dtype, 0)
         return whole
-    return _by_panels(left, b.shape[1], lambda panel: rounded(b[:, panel], dtype, 0))
+    return by_panels(left, b.shape[1], lambda panel: rounded(b[:, panel], dtype, 0))
 
 
 def naive_matmul_of_codes(
@@ -53,14 +46,27 @@ def naive_matmul_of_codes(
         scale = None if scale_b is None else np.asarray(scale_b)[:, panel]
         return code_values(b[:, panel], dtype, 0, scale)
 
-    return _by_panels(left, b.shape[1], right)
+    return by_panels(left, b.shape[1], right)
 
 
-def _by_panels(left: Array, columns: int, right: Callable[[slice], Array]) -> NDArray[np.float32]:
-    """left @ right, a few columns at a time, which stay in the cache."""
-    product = np.empty((left.shape[0], columns), np.float32)
-    for panel in panels(*product.shape):
+def by_panels(left: Array, columns: int, right: Callable[[slice], Array]) -> Array:
+    """left @ right, a few columns at a time, which stay in the cache; `right` makes them, in the
+    format of left.
+
+    A product with one row reads each element once: it takes panels of the second-level cache, and
+    as BLAS leaves it to one CPU, several panels at a time.
+    """
+    product = np.empty((len(left), columns), left.dtype)
+
+    def multiply(panel: slice) -> None:
         np.matmul(left, right(panel), out=product[:, panel])
+
+    if len(left) > 1:
+        for first in range(0, columns, PANEL):
+            multiply(slice(first, first + PANEL))
+    else:
+        starts = range(0, columns, NARROW_PANEL)
+        in_threads([partial(multiply, slice(i, i + NARROW_PANEL)) for i in starts])
     return product
 
 

@@ -10,15 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from emulator.host import in_threads
 from emulator.numerics import _core
 from emulator.numerics.codes import Array, Floats, checked_codes, encode, to_numbers
 from emulator.numerics.formats import Format, get_format
 
 SCALE_MODES = ("floor", "rceil", "ceil", "even")  # in the order of _blocks.pxi
+PIECE = 1 << 19  # elements that a thread takes at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +141,12 @@ def quantize_blocks(
     scale_shape = _scale_shape(row, numbers.shape, axis)
     codes = np.empty(numbers.shape, dtype=row.row.storage)
     scales = np.empty(scale_shape, dtype=np.uint8)
-    _core.quantize(
-        row, SCALE_MODES.index(mode), tensor, _three(numbers, axis),
-        _three(codes.view(np.uint8), axis), _three(scales, axis),
-    )  # fmt: skip
+    x3, codes3, scales3 = (_three(a, axis) for a in (numbers, codes.view(np.uint8), scales))
+    number = SCALE_MODES.index(mode)
+    in_threads([
+        partial(_core.quantize, row, number, tensor, x3[part], codes3[part], scales3[its_scales])
+        for part, its_scales in _pieces(x3.shape, row.block)
+    ])  # fmt: skip
     return Blocks(codes, scales, row.name, axis, tensor)
 
 
@@ -167,10 +172,12 @@ def dequantize_blocks(
             f"{expected}, not {factors.shape}"
         )
     out = np.empty(elements.shape, dtype=np.float32)
-    _core.dequantize(
-        row, tensor_scale, _three(np.ascontiguousarray(elements).view(np.uint8), axis),
-        _three(np.ascontiguousarray(factors), axis), _three(out, axis),
-    )  # fmt: skip
+    codes3 = _three(np.ascontiguousarray(elements).view(np.uint8), axis)
+    scales3, out3 = _three(np.ascontiguousarray(factors), axis), _three(out, axis)
+    in_threads([
+        partial(_core.dequantize, row, tensor_scale, codes3[part], scales3[its_scales], out3[part])
+        for part, its_scales in _pieces(out3.shape, row.block)
+    ])  # fmt: skip
     return out
 
 
@@ -204,6 +211,29 @@ def _checked_axis(shape: tuple[int, ...], axis: int) -> int:
 
 def _scale_shape(row: BlockFormat, shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return (*shape[:axis], -(-shape[axis] // row.block), *shape[axis + 1 :])
+
+
+Part = tuple[slice, ...]
+
+
+def _pieces(shape: tuple[int, ...], block: int) -> Iterator[tuple[Part, Part]]:
+    """Parts of [before, axis, after] that lie together in memory and are worth a thread, each as
+    what to take of the elements and of the scales.
+    """
+    before, length, after = shape
+    if before > 1:
+        step = max(1, PIECE // max(length * after, 1))
+        for start in range(0, before, step):
+            part = (slice(start, start + step),)
+            yield part, part
+    else:
+        blocks = max(1, PIECE // max(block * after, 1))
+        for start in range(0, -(-length // block), blocks):
+            stop = start + blocks
+            yield (
+                (slice(None), slice(start * block, stop * block)),
+                (slice(None), slice(start, stop)),
+            )
 
 
 def _three(array: Array, axis: int) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from emulator import host
 from programs import draws
 
 
@@ -12,7 +13,7 @@ def test_normals_do_not_depend_on_the_number_of_cpus(monkeypatch: pytest.MonkeyP
     shape = (3, draws.NORMAL_BLOCK - 7)
     drawn = {}
     for cpus in (1, 2, 5):
-        monkeypatch.setattr(draws, "host_threads", lambda cpus=cpus: cpus)
+        monkeypatch.setattr(host, "host_threads", lambda cpus=cpus: cpus)
         drawn[cpus] = draws.normal(shape, 7, 1)
     assert drawn[1].shape == shape
     assert drawn[1].tobytes() == drawn[2].tobytes() == drawn[5].tobytes()
