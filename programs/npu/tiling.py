@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emulator.npu.chip import NpuChip
 from isa.npu import BITS_OF
@@ -107,21 +107,24 @@ def default(
     """
     if tile is not None:
         return _with_steps(chip, dtype, m, n, k, tile, blocks or _grid(chip, m, n, tile))
-    best: tuple[float, Tiling] | None = None
+    best: tuple[float, Tiling, tuple[int, ...]] | None = None
+    grids = [blocks] if blocks else _grids(chip)
     for candidate in _tiles(chip, dtype, m, n, k):
         if not fits(candidate[0], candidate[1]):
             continue
-        for grid in [blocks] if blocks else _grids(chip):
-            try:
-                tiling = _with_steps(chip, dtype, m, n, k, candidate, grid)
-            except KernelError:
-                continue
-            time = estimate(chip, dtype, tiling)
+        try:
+            tiling = _with_steps(chip, dtype, m, n, k, candidate, grids[0])
+        except KernelError:
+            continue
+        cycles = _of_a_tile(chip, dtype, tiling)
+        for grid in grids:
+            time = _estimate(chip, tiling, grid, *cycles)
             if best is None or time < best[0]:
-                best = time, tiling
+                best = time, tiling, grid
     if best is None:
         raise KernelError(f"{chip.name}: no tile of {dtype} fits L0 and L1")
-    return best[1]
+    rows, cols = best[2]
+    return replace(best[1], rows=rows, cols=cols)
 
 
 def _tiles(chip: NpuChip, dtype: str, m: int, n: int, k: int) -> Iterator[tuple[int, ...]]:
@@ -184,8 +187,10 @@ def _with_steps(
     )
 
 
-def estimate(chip: NpuChip, dtype: str, t: Tiling) -> float:
-    """Cycles if the slowest pipe of a core or HBM bounds it: a rule of thumb for choosing."""
+def _of_a_tile(chip: NpuChip, dtype: str, t: Tiling) -> tuple[float, float]:
+    """Cycles of the slowest pipe for a tile, and those before the first tile's work begins and
+    after the last one's has ended: whatever the blocks.
+    """
     cube = chip.cube
     m, n = min(t.tm, t.m), min(t.tn, t.n)
     steps = up(t.k, t.tk)
@@ -199,20 +204,21 @@ def estimate(chip: NpuChip, dtype: str, t: Tiling) -> float:
     moved = (m * t.bytes(t.k) + t.k * width) / chip.dma.gm_l1
     moved += 2 * up(t.k, t.step) * chip.dma.overhead
     out = m * n * 4 / cube.l0c_gm + cube.fix_overhead
-    tile = max(steps * (ideal + start), steps * load, moved, out)
-    tiles = up(up(t.m, t.tm), t.rows) * up(up(t.n, t.tn), t.cols)
     first = t.step * (t.bytes(m) + t.bytes(n)) / chip.dma.gm_l1 + out
-    core, hbm = tiles * tile, _hbm(chip, t)
+    return max(steps * (ideal + start), steps * load, moved, out), first
+
+
+def _estimate(chip: NpuChip, t: Tiling, grid: tuple[int, ...], tile: float, first: float) -> float:
+    """Cycles if the slowest pipe of a core or HBM bounds it: a rule of thumb for choosing."""
+    down, across = up(up(t.m, t.tm), grid[0]), up(up(t.n, t.tn), grid[1])  # tiles of a block
+    # HBM: A comes again for every column of tiles of a block, and B for every row of them, unless
+    # L2 keeps them meanwhile.
+    rows, cols = min(grid[0] * t.tm, t.m), min(grid[1] * t.tn, t.n)  # that all work on at a time
+    a, b, capacity = rows * t.bytes(t.k), t.k * t.bytes(cols), chip.l2.capacity
+    a_times = 1 if a + b <= capacity else across
+    b_times = 1 if a + t.k * t.bytes(t.n) + 4 * rows * t.n <= capacity else down
+    moved = a_times * t.m * t.bytes(t.k) + b_times * t.k * t.bytes(t.n) + 4 * t.m * t.n
+    hbm = moved * chip.clock / chip.hbm.bandwidth
+    core = down * across * tile
     # The shorter of two that overlap is not hidden to its last cycle.
     return max(core, hbm) + min(core, hbm) / 8 + first
-
-
-def _hbm(chip: NpuChip, t: Tiling) -> float:
-    """Cycles of HBM: A comes again for every column of tiles of a block, and B for every row of
-    them, unless L2 keeps them meanwhile."""
-    rows, cols = min(t.rows * t.tm, t.m), min(t.cols * t.tn, t.n)  # that all work on at a time
-    a, b, capacity = rows * t.bytes(t.k), t.k * t.bytes(cols), chip.l2.capacity
-    a_times = 1 if a + b <= capacity else up(t.block_n, t.tn)
-    b_times = 1 if a + t.k * t.bytes(t.n) + 4 * rows * t.n <= capacity else up(t.block_m, t.tm)
-    moved = a_times * t.m * t.bytes(t.k) + b_times * t.k * t.bytes(t.n) + 4 * t.m * t.n
-    return moved * chip.clock / chip.hbm.bandwidth
