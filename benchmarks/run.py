@@ -24,6 +24,7 @@ import numpy as np
 from rows import ROWS, Row
 
 from emulator.host import host_threads
+from isa.collector import no_collection
 from tools.jobs import Request, open_job
 from tools.machines import machine
 from tools.text import count, seconds
@@ -73,7 +74,8 @@ def in_process(row: Row) -> tuple[Callable[[], Figures], Figures]:
         overrides=row.changed,
     )  # fmt: skip
     job = open_job(request)
-    build_s, program = timed(job.program)
+    with no_collection():  # as `presil run` builds
+        build_s, program = timed(job.program)
     encode_s, tensors = timed(lambda: job.encode().tensors if job.needs_values(row.mode) else {})
     fresh = machine(job.chip).Machine
     kept = fresh(job.chip)
