@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+import string
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
 
 from emulator.result import Span
-
-COLUMNS = 80
 
 
 def scale_of(cycles: int, columns: int) -> int:
@@ -31,7 +30,8 @@ def occupancy(
     stop: int,
     scale: int,
 ) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """Cells of each unit; letters of what they worked on (`name` of a span), and of waits.
+    """Cells of each unit, whose spans lie together; letters of what they worked on (`name` of a
+    span), and of waits.
 
     A column shows what took the most of its cycles. Where that is an instruction, it is its letter
     in the first column that shows it, then ``=``.
@@ -40,10 +40,10 @@ def occupancy(
     work: dict[str, str] = {}
     waits: dict[str, str] = {}
     units: dict[str, str] = {}
-    for unit in dict.fromkeys(span.unit for span in spans):
+    for unit, own in groupby(spans, lambda span: span.unit):
         owners: list[Span | None] = [None] * columns
         most = [0] * columns
-        for span in (span for span in spans if span.unit == unit):
+        for span in own:
             for column in range((span.start - start) // scale, (span.end - 1 - start) // scale + 1):
                 low = start + column * scale
                 share = min(span.end, low + scale) - max(span.start, low)
@@ -54,22 +54,25 @@ def occupancy(
             if owner is None:
                 cells.append(".")
             elif owner.wait:
-                cells.append(_letter(waits, owner.wait, str.lower))
+                cells.append(letter_of(owner.wait, waits, str.lower))
             else:
-                cells.append("=" if owner is before else _letter(work, name(owner), str.upper))
+                cells.append("=" if owner is before else letter_of(name(owner), work, str.upper))
         units[unit] = "".join(cells)
     return units, dict(sorted(work.items())), dict(sorted(waits.items()))
 
 
-def _letter(letters: dict[str, str], name: str, case: Callable[[str], str]) -> str:
-    """The letter of a name: its first free one, else any free one, else a digit."""
+def letter_of(name: str, letters: dict[str, str], *cases: Callable[[str], str]) -> str:
+    """The letter of a name in `letters`, where a new one is put: its first free one in the first
+    case that has one, else any free one, else a digit.
+    """
     if name not in letters:
         taken = set(letters.values())
-        letters[name] = next((c for c in _candidates(name, case) if c not in taken), "?")
+        letters[name] = next((c for c in _candidates(name, cases) if c not in taken), "?")
     return letters[name]
 
 
-def _candidates(name: str, case: Callable[[str], str]) -> Iterable[str]:
-    yield from (case(c) for c in name if c.isalpha())
-    yield from (case(c) for c in "abcdefghijklmnopqrstuvwxyz")
-    yield from "0123456789"
+def _candidates(name: str, cases: Iterable[Callable[[str], str]]) -> Iterator[str]:
+    for text in ("".join(c for c in name if c.isalpha()), string.ascii_lowercase):
+        for case in cases:
+            yield from case(text)
+    yield from string.digits

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Callable, Iterator
 
 from emulator.result import Result, Span
 from isa.program import Program
 from tools.machines import instruction_set
-from tools.occupancy import COLUMNS, occupancy, scale_of
+from tools.occupancy import letter_of, occupancy, scale_of
 from tools.page import WIDTH
 from tools.problem import Problem
 
-STRIP = 80  # cycles side by side
+STRIP = 80  # columns side by side
 MARK = 20  # columns from one number above a strip to the next
 
 
@@ -58,7 +57,7 @@ def timeline(program: Program, result: Result, start: int, stop: int) -> str:
 def _of_units(program: Program, result: Result, start: int, stop: int) -> str:
     """One strip whatever the range: units of an NPU are busy for hundreds of cycles at a time."""
     label = max(len(span.unit) for span in result.spans) + 2
-    columns = min(COLUMNS, WIDTH - label - 2)
+    columns = min(STRIP, WIDTH - label - 2)
     scale = scale_of(stop - start, columns)
     units, work, waits = occupancy(result.spans, _mnemonic(program), start, stop, scale)
     marks = "".join(
@@ -89,9 +88,7 @@ def _rows(
     letters: dict[str, str] = {}
     for section, word, cycle, busy in _issues(result, start, stop):
         name = mnemonics[section][word]
-        letter = letters.setdefault(name, "")
-        if not letter:
-            letters[name] = letter = _letter(name, set(letters.values()))
+        letter = letter_of(name, letters, str.upper, str.lower)
         cells = rows.setdefault(names[section], ["."] * (stop - start))
         for t in range(max(start, cycle + 1), min(stop, cycle + busy)):
             if cells[t - start] == ".":
@@ -121,14 +118,6 @@ def _issues(result: Result, start: int, stop: int) -> Iterator[tuple[int, int, i
             if cycle >= stop:
                 break
             yield section, word, cycle, reach
-
-
-def _letter(name: str, taken: set[str]) -> str:
-    """One letter for a mnemonic: its first free one, upper case before lower, else any."""
-    candidates = [c.upper() for c in name if c.isalpha()]
-    candidates += [c.lower() for c in name if c.isalpha()]
-    candidates += [*string.ascii_uppercase, *string.ascii_lowercase, *string.digits]
-    return next((c for c in candidates if c not in taken), "?")
 
 
 def _ruler(low: int, high: int, label: int) -> list[str]:

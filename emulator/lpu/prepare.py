@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.bits import cut
 from emulator.distinct import distinct
 from emulator.lpu.checks import Checks, Report
 from emulator.lpu.chip import LpuChip
@@ -145,14 +146,7 @@ class _Decoder:
         self._check_words(words)
 
     def _field(self, lo: int, width: int, at: Any, signed: bool = False) -> Column:
-        low, high = self.low[at], self.high[at]
-        if lo >= 64:
-            raw = high >> np.uint64(lo - 64)
-        elif lo + width <= 64:
-            raw = low >> np.uint64(lo)
-        else:
-            raw = low >> np.uint64(lo) | high << np.uint64(64 - lo)
-        value: Column = (raw & np.uint64((1 << width) - 1)).astype(np.int64)
+        value: Column = cut(self.low[at], self.high[at], lo, width).astype(np.int64)
         if signed:
             value -= (value >> (width - 1) & 1) << width
         return value

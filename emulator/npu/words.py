@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.bits import Raw, cut
 from isa.fields import IntField
 from isa.npu import NPU
 from isa.npu_fields import COUNTS, KIND_FLOAT, KIND_INT, MaybeRegField, RegField, ValueField
 from isa.program import Program
 from isa.table import Row
 
-Raw = NDArray[np.uint64]
 Column = NDArray[np.int64]
 
 # Rows whose words are each looked at, since what their integers mean depends on other words.
@@ -82,12 +82,12 @@ class Words:
         if (kept[0] != low).any() or (kept[1] != high).any():
             return False
         for f in row.fields:
-            raw = _cut(low, high, f.lo, f.payload if isinstance(f, ValueField) else f.width)
+            raw = cut(low, high, f.lo, f.payload if isinstance(f, ValueField) else f.width)
             values = raw.astype(np.int64)
             free = f.mask
             match f:
                 case ValueField():
-                    kinds = _cut(low, high, f.lo + f.payload, 2).astype(np.int64)
+                    kinds = cut(low, high, f.lo + f.payload, 2).astype(np.int64)
                     values = np.where(kinds == KIND_INT, _signed(raw, f.payload), values)
                     if not _are_values(f, raw, values, kinds):
                         return False
@@ -113,17 +113,6 @@ class Words:
                     kept[f.lo >> 6] |= (values > 0).astype(np.uint64) << np.uint64(f.lo & 63)
         kept_low[at], kept_high[at] = kept
         return True
-
-
-def _cut(low: Raw, high: Raw, lo: int, width: int) -> Raw:
-    """Bits of each word from `lo` on, at most 64."""
-    if lo >= 64:
-        raw = high >> np.uint64(lo - 64)
-    elif lo + width <= 64:
-        raw = low >> np.uint64(lo)
-    else:
-        raw = low >> np.uint64(lo) | high << np.uint64(64 - lo)
-    return raw & np.uint64((1 << width) - 1)
 
 
 def _signed(raw: Raw, width: int) -> Column:

@@ -19,6 +19,15 @@ from programs.npu.tiling import chunk
 CHIP = load("npu-tiny")
 ROOM = 4096  # bytes that all blocks read and write
 
+START = """
+        sr.block x1
+        mov x2, x_
+        mov x10, y_
+        mov x3, {row}
+        mov x4, {rows}
+        mov x7, {x_pitch}
+        mov x8, {y_pitch}
+"""
 STEP = """
     mul x5, x1, {spacing}
     add x5, x5, {first}
@@ -65,15 +74,7 @@ def test_blocks_that_race_see_the_order_of_events(
     steps: list[Any], blocks: int, row: int, rows: int
 ) -> None:
     """Reads and writes of the same bytes without any order, some of them by the scalar unit."""
-    text = f"""
-        sr.block x1
-        mov x2, x_
-        mov x10, y_
-        mov x3, {row}
-        mov x4, {rows}
-        mov x7, {row + 9}
-        mov x8, {row + 40}
-    """
+    text = START.format(row=row, rows=rows, x_pitch=row + 9, y_pitch=row + 40)
     for spacing, spread, first, to, scalar in steps:
         text += STEP.format(spacing=spacing, spread=spread, first=first, to=to)
         text += READ if scalar else ""
@@ -98,15 +99,7 @@ def test_races_are_the_same_without_values(
     steps: list[Any], blocks: int, row: int, rows: int
 ) -> None:
     """Timing notes accesses to tensors by blocks of 1024 bytes, a full run by 128."""
-    text = f"""
-        sr.block x1
-        mov x2, x_
-        mov x10, y_
-        mov x3, {row}
-        mov x4, {rows}
-        mov x7, {row + 24}
-        mov x8, {row + 1024 - row % 1024}
-    """
+    text = START.format(row=row, rows=rows, x_pitch=row + 24, y_pitch=row + 1024 - row % 1024)
     for spacing, spread, first, to, odd in steps:
         text += STEP.format(spacing=spacing, spread=spread, first=first, to=to + odd)
     room = 4 * ROOM
