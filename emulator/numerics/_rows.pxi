@@ -183,9 +183,10 @@ cdef bint multiply_integer_rows(
     """By integer instructions."""
     cdef const presil_kernels* kernels = &presil_all_kernels[kernel_level]
     cdef Py_ssize_t width = kernels.width_i, groups = (t.K + 3) // 4, j
+    cdef Py_ssize_t columns = (t.N + width - 1) // width * width
     cdef uint32_t* panel
     if not (enough(&w.a, &w.a_bytes, 4 * t.M * groups)
-            and enough(&w.b, &w.b_bytes, 4 * (t.N + width - 1) // width * width * groups)
+            and enough(&w.b, &w.b_bytes, 4 * columns * groups)
             and enough(&w.row, &w.row_bytes, t.K) and enough(&w.stats, &w.stats_bytes, 4 * t.M)):
         return False
     for j in range(t.M):
